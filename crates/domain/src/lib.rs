@@ -1,0 +1,27 @@
+//! The model, the rules and the ports of Parlance: what a conversation is, who may do what with it,
+//! and what a store and a model have to offer.
+//!
+//! Invariant: knows no HTTP, no SQL and no vendor. Everything of the outside world (time, ids,
+//! storage, models) comes in through a port, so that every rule can be tested without it.
+
+pub mod clock;
+pub mod fault;
+pub mod ids;
+pub mod json;
+pub mod limits;
+pub mod model;
+pub mod secret;
+pub mod service;
+pub mod store;
+pub mod tasks;
+pub mod upstream;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use fault::{Conflict, Error, Fault, Noun, Reason};
+pub use ids::{
+    AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, KeyId, Ref, SectionId, TurnId,
+};
+pub use json::Json;
+pub use model::*;
+pub use service::{Service, Settings};
+pub use store::{Batch, Store, StoreError, Write};

@@ -1,0 +1,31 @@
+//! Every bound that is not a setting, in one place.
+
+/// Most pairs in a conversation's metadata (OpenAI: "16 key-value pairs"; Coze: the same).
+pub const METADATA_PAIRS_MAX: usize = 16;
+/// Longest key of a pair, in characters.
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+/// Longest value of a pair, in characters.
+pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// Longest title, in characters. Dify keeps 255, Coze takes 100, OpenHands 200.
+pub const TITLE_CHARS_MAX: usize = 255;
+/// Longest user, in characters.
+pub const USER_CHARS_MAX: usize = 512;
+/// Longest item type, in characters.
+pub const ITEM_TYPE_CHARS_MAX: usize = 64;
+/// Longest item id that a client may choose, in characters.
+pub const ITEM_ALIAS_CHARS_MAX: usize = 128;
+/// Most rows on one page, whatever a dialect allows.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Longest name of a project or an app, in characters.
+pub const NAME_CHARS_MAX: usize = 64;
+/// Random bytes in a key: 192 bits.
+pub const KEY_BYTES: usize = 24;
+/// How long a deleted conversation is remembered, for cursors that still name it.
+pub const TOMBSTONE_HOURS: u64 = 24;
+/// Items that a delete purges in its own transaction; more are swept afterwards, in chunks.
+pub const PURGE_INLINE_ITEMS_MAX: u64 = 64;
+/// Longest answer of a model, in bytes of text.
+pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+const _: () = assert!(PAGE_ROWS_MAX < u32::MAX, "a page is read with one row more");
+const _: () = assert!(KEY_BYTES * 8 >= 160, "a key has at least 160 random bits");

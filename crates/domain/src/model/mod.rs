@@ -1,0 +1,22 @@
+//! What there is: principals, projects, apps, keys, conversations, items, turns.
+
+mod app;
+mod conversation;
+mod item;
+mod key;
+mod page;
+mod principal;
+mod turn;
+
+pub use app::{App, AppMode, Project, ProjectId};
+pub use conversation::{Conversation, Extras, Metadata, NewConversation, check_title};
+pub use item::{
+    Item, ItemContent, ItemKind, ItemRef, ItemType, Native, NewItem, Role, first_section,
+};
+pub use key::{KeyDigest, KeyRecord, Scopes};
+pub use page::{
+    ConversationQuery, Cursor, ItemFilter, ItemQuery, Order, Page, Position, SeqRange, Sort,
+    check_rows,
+};
+pub use principal::{Principal, User};
+pub use turn::{Turn, TurnFailure, TurnState, Usage};

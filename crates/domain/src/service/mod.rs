@@ -1,0 +1,184 @@
+//! The use-cases: what a dialect, the command line or the console can have done.
+//!
+//! Handlers translate, services decide, stores store.
+
+mod access;
+mod admin;
+mod conversations;
+mod items;
+mod turns;
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, Timestamp};
+use crate::fault::{Conflict, Error, Fault, Noun};
+use crate::ids::{Id, IdSource};
+use crate::store::{Batch, Outcome, Store, StoreError, Write};
+use crate::tasks::Tasks;
+use crate::upstream::Model;
+
+pub use access::Access;
+pub use admin::{MadeKey, NewKey};
+pub use conversations::{ConversationDraft, Deleted};
+pub use items::{Appended, ItemDraft};
+pub use turns::{TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget};
+
+/// How often a write is tried again when somebody else was faster.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// What an operator can set of the rules.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Refuse model names and bot ids that name no app, instead of taking the key's app.
+    pub strict_names: bool,
+}
+
+/// What the service needs of the world.
+pub struct Ports {
+    /// Where conversations are kept.
+    pub store: Arc<dyn Store>,
+    /// What answers.
+    pub model: Arc<dyn Model>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids and secrets come from.
+    pub ids: Arc<IdSource>,
+    /// Where background work runs.
+    pub tasks: Tasks,
+}
+
+/// All use-cases. Cloned freely; all clones are one.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: Ports,
+    settings: Settings,
+    access: access::Cache,
+    turns: turns::Registry,
+}
+
+impl Service {
+    /// The service over these ports.
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let (access, turns) = (access::Cache::default(), turns::Registry::default());
+        Self {
+            inner: Arc::new(Inner {
+                ports,
+                settings,
+                access,
+                turns,
+            }),
+        }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.inner.ports.clock.now()
+    }
+
+    /// A new id.
+    pub fn new_id<I: Id>(&self) -> I {
+        self.inner.ports.ids.next()
+    }
+
+    /// Fills `bytes` with secret random bits.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        self.inner.ports.ids.fill_random(bytes);
+    }
+
+    /// Where background work runs.
+    pub fn tasks(&self) -> &Tasks {
+        &self.inner.ports.tasks
+    }
+
+    /// Whether the store answers.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.store().ping().await.map_err(fault)
+    }
+
+    fn store(&self) -> &dyn Store {
+        &*self.inner.ports.store
+    }
+
+    fn ids(&self) -> &IdSource {
+        &self.inner.ports.ids
+    }
+
+    /// Applies a batch. Where an id of it turns out to be taken or not to rise, new ones are given
+    /// and it is tried again.
+    async fn apply(
+        &self,
+        who: &crate::model::Principal,
+        batch: &mut Batch,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.store().apply(who, batch).await {
+                Err(StoreError::StaleItemId { last }) if attempt < ATTEMPTS_MAX => {
+                    self.ids().advance_past(last);
+                }
+                Err(StoreError::IdClash) if attempt < ATTEMPTS_MAX => {}
+                result => return result,
+            }
+            self.renew_ids(batch);
+        }
+    }
+
+    fn renew_ids(&self, batch: &mut Batch) {
+        let mut made = None;
+        for write in &mut batch.writes {
+            let items = match write {
+                Write::Create(new) => {
+                    new.id = self.new_id();
+                    made = Some(new.id);
+                    &mut new.items
+                }
+                Write::Append { items, .. } => items,
+                Write::StartTurn {
+                    conversation,
+                    input,
+                    ..
+                } => {
+                    // A turn in a new conversation follows it to its new id.
+                    *conversation = made.unwrap_or(*conversation);
+                    input
+                }
+                Write::FinishTurn { output, .. } => output,
+                Write::SetTitle { .. }
+                | Write::SetMetadata { .. }
+                | Write::SetActive { .. }
+                | Write::StartSection { .. }
+                | Write::ReplaceItem { .. }
+                | Write::RemoveItems { .. }
+                | Write::Delete { .. } => continue,
+            };
+            for item in items {
+                item.id = self.new_id();
+            }
+        }
+    }
+}
+
+/// What a client is told of a store's refusal.
+fn fault(error: StoreError) -> Error {
+    let fault = match &error {
+        StoreError::NoConversation => Fault::NotFound(Noun::Conversation),
+        StoreError::NoItem => Fault::NotFound(Noun::Item),
+        StoreError::NoAnchor => Fault::NotFound(Noun::AnchorConversation),
+        StoreError::NoTurn => Fault::NotFound(Noun::Turn),
+        StoreError::DuplicateItem => Fault::Conflict(Conflict::DuplicateItem),
+        StoreError::TurnRunning => Fault::Conflict(Conflict::ConversationBusy),
+        StoreError::Changed => Fault::Conflict(Conflict::Contended),
+        StoreError::Unavailable { .. } => return Error::caused_by(Fault::StoreDown, error),
+        StoreError::IdClash
+        | StoreError::StaleItemId { .. }
+        | StoreError::NoKey
+        | StoreError::NameTaken
+        | StoreError::Corrupt { .. } => return Error::caused_by(Fault::Internal, error),
+    };
+    fault.into()
+}

@@ -1,0 +1,367 @@
+//! Turns: asking the model and keeping what it says.
+//!
+//! Invariant: a turn runs in a task of its own and outlives whoever reads it. Its input is durable
+//! before its first event, its output before its last.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::conversations::ConversationDraft;
+use super::items::ItemDraft;
+use super::{Service, fault};
+use crate::fault::{Chain, Error, Fault};
+use crate::ids::{ConversationId, ConversationRef, ItemId, TurnId};
+use crate::limits::ANSWER_BYTES_MAX;
+use crate::model::{
+    App, ItemContent, ItemFilter, ItemKind, ItemQuery, NewItem, Order, Principal, Role,
+    TurnFailure, TurnState, Usage,
+};
+use crate::store::{Batch, Outcome, StoreError, Write};
+use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
+
+/// Newest messages that a model is given.
+const HISTORY_MESSAGES_MAX: u32 = 100;
+
+/// Where a turn takes place.
+#[derive(Clone, Debug)]
+pub enum TurnTarget {
+    /// In a new conversation, made with the turn.
+    New(Box<ConversationDraft>),
+    /// In one that exists.
+    Existing(ConversationRef),
+}
+
+/// A turn that a client wants.
+#[derive(Clone, Debug)]
+pub struct TurnDraft {
+    /// The app that answers.
+    pub app: Arc<App>,
+    /// Where.
+    pub target: TurnTarget,
+    /// What is asked.
+    pub input: Vec<ItemDraft>,
+}
+
+/// What happens in a turn, in order. The last one is [`TurnEvent::Ended`], exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEvent {
+    /// The next piece of the answer.
+    Text(Arc<str>),
+    /// It is over, and stored.
+    Ended(Arc<TurnEnd>),
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnEnd {
+    /// How.
+    pub state: TurnState,
+    /// The answer, as far as it came.
+    pub text: String,
+    /// The item that holds the answer, if there is any.
+    pub answer: Option<ItemId>,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// A reader of a turn's events, from the first on. Dropping it changes nothing for the turn.
+pub struct TurnStream {
+    /// The turn.
+    pub turn: TurnId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The items of its input.
+    pub input: Vec<ItemId>,
+    log: Arc<Log>,
+    written: watch::Receiver<usize>,
+    read: usize,
+}
+
+impl TurnStream {
+    /// The next event; none after the last.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        loop {
+            let event = self.log.event(self.read);
+            if event.is_some() {
+                self.read += 1;
+                return event;
+            }
+            // An error means that the turn's task is gone, and with it all events to come.
+            if self.written.changed().await.is_err() && self.log.event(self.read).is_none() {
+                return None;
+            }
+        }
+    }
+}
+
+/// The events of one turn. Bounded by the longest answer that is accepted.
+struct Log {
+    events: Mutex<Vec<TurnEvent>>,
+    written: watch::Sender<usize>,
+}
+
+impl Log {
+    fn event(&self, at: usize) -> Option<TurnEvent> {
+        self.events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(at)
+            .cloned()
+    }
+
+    fn write(&self, event: TurnEvent) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push(event);
+        self.written.send_replace(events.len());
+    }
+}
+
+/// The turns that are running in this process.
+#[derive(Default)]
+pub(super) struct Registry {
+    running: Mutex<BTreeMap<TurnId, CancellationToken>>,
+}
+
+impl Registry {
+    fn enter(&self, turn: TurnId) -> CancellationToken {
+        let token = CancellationToken::new();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(turn, token.clone());
+        token
+    }
+
+    fn leave(&self, turn: TurnId) {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&turn);
+    }
+}
+
+/// One turn on its way.
+struct Run {
+    who: Principal,
+    app: Arc<App>,
+    turn: TurnId,
+    conversation: ConversationId,
+    log: Arc<Log>,
+    cancelled: CancellationToken,
+}
+
+/// What a model has said so far.
+#[derive(Default)]
+struct Answer {
+    text: String,
+    usage: Usage,
+}
+
+impl Service {
+    /// Begins a turn: stores its input, then lets the model answer in a task of its own.
+    pub async fn start_turn(&self, who: &Principal, draft: TurnDraft) -> Result<TurnStream, Error> {
+        let turn = self.new_id();
+        let mut writes = Vec::with_capacity(2);
+        let mut conversation = match draft.target {
+            TurnTarget::New(new) => {
+                let new = self.draft_conversation(*new);
+                let id = new.id;
+                writes.push(Write::Create(Box::new(new)));
+                id
+            }
+            TurnTarget::Existing(id) => self.whole_id(who, id).await?,
+        };
+        let input = self.draft_items(draft.input);
+        writes.push(Write::StartTurn {
+            conversation,
+            turn,
+            input,
+            at: self.now(),
+        });
+        let mut batch = Batch {
+            require: Vec::new(),
+            writes,
+        };
+        // Entered first, so that whoever deletes the conversation at once finds the turn.
+        let cancelled = self.inner.turns.enter(turn);
+        if let Err(error) = self.apply(who, &mut batch).await {
+            self.inner.turns.leave(turn);
+            return Err(fault(error));
+        }
+        let mut input = Vec::new();
+        // Its id may have been renewed when the conversation was made.
+        if let Some(Write::StartTurn {
+            conversation: id,
+            input: items,
+            ..
+        }) = batch.writes.pop()
+        {
+            conversation = id;
+            input = items.into_iter().map(|item: NewItem| item.id).collect();
+        }
+        let (written, reader) = watch::channel(0);
+        let log = Arc::new(Log {
+            events: Mutex::default(),
+            written,
+        });
+        let run = Run {
+            who: who.clone(),
+            app: draft.app,
+            turn,
+            conversation,
+            log: Arc::clone(&log),
+            cancelled,
+        };
+        let service = self.clone();
+        self.tasks()
+            .spawn(async move { service.run_turn(run).await });
+        Ok(TurnStream {
+            turn,
+            conversation,
+            input,
+            log,
+            written: reader,
+            read: 0,
+        })
+    }
+
+    /// Stops a turn, if it runs here.
+    pub fn cancel_turn(&self, turn: TurnId) {
+        let running = self
+            .inner
+            .turns
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = running.get(&turn) {
+            token.cancel();
+        }
+    }
+
+    async fn run_turn(&self, run: Run) {
+        let mut answer = Answer::default();
+        let stopping = self.tasks().stopping();
+        let state = tokio::select! {
+            biased;
+            () = run.cancelled.cancelled() => TurnState::Cancelled,
+            () = stopping.cancelled() => TurnState::Failed(TurnFailure::Interrupted),
+            state = self.ask(&run, &mut answer) => state,
+        };
+        let end = self.finish(&run, state, answer).await;
+        self.inner.turns.leave(run.turn);
+        run.log.write(TurnEvent::Ended(Arc::new(end)));
+    }
+
+    async fn ask(&self, run: &Run, answer: &mut Answer) -> TurnState {
+        let messages = match self.history(run).await {
+            Ok(messages) => messages,
+            Err(Error {
+                fault: Fault::NotFound(_),
+                ..
+            }) => return TurnState::Cancelled,
+            Err(error) => return failed(run.turn, &error, TurnFailure::Internal),
+        };
+        let request = ModelRequest {
+            model: run.app.model.clone(),
+            instructions: run.app.instructions.clone(),
+            messages,
+        };
+        match self.inner.ports.model.answer(request).await {
+            Ok(stream) => listen(run, stream, answer).await,
+            Err(error) => failed(run.turn, &error, TurnFailure::Upstream),
+        }
+    }
+
+    /// What the model is given: the newest messages of the section.
+    async fn history(&self, run: &Run) -> Result<Vec<ModelMessage>, Error> {
+        let query = ItemQuery {
+            filter: ItemFilter::Dialogue,
+            ..ItemQuery::first(Order::NewestFirst, HISTORY_MESSAGES_MAX)
+        };
+        let of = run.conversation.into();
+        let (conversation, page) = self.conversation_with_items(&run.who, of, &query).await?;
+        let message = |item: &crate::model::Item| {
+            let ItemKind::Message(role) = item.content.kind else {
+                return None;
+            };
+            Some(ModelMessage {
+                role,
+                text: item.content.text(),
+            })
+        };
+        let in_section = page
+            .rows
+            .iter()
+            .take_while(|item| item.section == conversation.section);
+        let mut messages: Vec<ModelMessage> = in_section.filter_map(message).collect();
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// Stores how a turn ended, and tells it.
+    async fn finish(&self, run: &Run, state: TurnState, answer: Answer) -> TurnEnd {
+        let mut output = Vec::new();
+        if !answer.text.is_empty() {
+            let content = ItemContent::message(Role::Assistant, &answer.text);
+            output = self.draft_items(vec![content.into()]);
+        }
+        let mut batch = Batch::of(Write::FinishTurn {
+            conversation: run.conversation,
+            turn: run.turn,
+            state,
+            usage: answer.usage,
+            output,
+            at: self.now(),
+        });
+        let mut end = TurnEnd {
+            state,
+            text: answer.text,
+            answer: None,
+            usage: answer.usage,
+        };
+        match self.apply(&run.who, &mut batch).await {
+            Ok(outcomes) => {
+                let stored = matches!(
+                    outcomes.first(),
+                    Some(Outcome::Added { .. } | Outcome::Done)
+                );
+                if let (true, Some(Write::FinishTurn { output, .. })) =
+                    (stored, batch.writes.first())
+                {
+                    end.answer = output.first().map(|item| item.id);
+                }
+            }
+            // Deleted meanwhile: nothing is kept, and nothing may come back.
+            Err(StoreError::NoConversation | StoreError::NoTurn) => {
+                end.state = TurnState::Cancelled;
+            }
+            Err(error) => end.state = failed(run.turn, &error, TurnFailure::Internal),
+        }
+        end
+    }
+}
+
+/// Passes on what the model says, as it comes.
+async fn listen(run: &Run, mut stream: ModelStream, answer: &mut Answer) -> TurnState {
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(ModelEvent::Text(text)) => {
+                if answer.text.len() + text.len() > ANSWER_BYTES_MAX {
+                    return TurnState::Failed(TurnFailure::TooLong);
+                }
+                answer.text.push_str(&text);
+                run.log.write(TurnEvent::Text(text.into()));
+            }
+            Ok(ModelEvent::Usage(usage)) => answer.usage = usage,
+            Err(error) => return failed(run.turn, &error, TurnFailure::Upstream),
+        }
+    }
+    TurnState::Completed
+}
+
+fn failed(turn: TurnId, error: &(dyn std::error::Error + 'static), why: TurnFailure) -> TurnState {
+    tracing::warn!(turn.id = %turn, error = %Chain(error), "turn {turn} failed");
+    TurnState::Failed(why)
+}

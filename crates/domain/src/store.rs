@@ -1,0 +1,338 @@
+//! The port to storage. Reads are methods, writes are values.
+//!
+//! Every method but the administrative ones takes the principal first, and answers about things of
+//! other principals exactly as about things that do not exist.
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::ids::{AppId, ConversationId, ConversationRef, ItemId, KeyId, SectionId, TurnId};
+use crate::model::{
+    App, Conversation, ConversationQuery, Item, ItemContent, ItemQuery, ItemRef, KeyDigest,
+    KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId, Turn,
+    TurnState, Usage,
+};
+
+/// Where conversations are kept. An acknowledged write survives the process, and by default power loss.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The conversation, if it lives and is the principal's.
+    async fn conversation(
+        &self,
+        who: &Principal,
+        id: ConversationRef,
+    ) -> Result<Option<Conversation>, StoreError>;
+
+    /// A page of the principal's conversations. [`StoreError::NoAnchor`] where the list is sorted by
+    /// change and nothing is known of the anchor any more.
+    async fn conversations(
+        &self,
+        who: &Principal,
+        query: &ConversationQuery,
+    ) -> Result<Page<Conversation>, StoreError>;
+
+    /// A page of a conversation's items. [`StoreError::NoConversation`] as for
+    /// [`Store::conversation`]; an anchor that is gone marks the place where it was, and an alias
+    /// that nothing has gives an empty page.
+    async fn items(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        query: &ItemQuery,
+    ) -> Result<Page<Item>, StoreError>;
+
+    /// One item. [`StoreError::NoConversation`] or [`StoreError::NoItem`].
+    async fn item(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        item: &ItemRef,
+    ) -> Result<Item, StoreError>;
+
+    /// The turns among `turns` that the conversation has, in no order.
+    /// [`StoreError::NoConversation`] as for [`Store::conversation`].
+    async fn turns(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        turns: &[TurnId],
+    ) -> Result<Vec<Turn>, StoreError>;
+
+    /// Applies all writes in order or none, having checked all preconditions, in one transaction.
+    /// The outcomes are in the order of the writes.
+    async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError>;
+
+    /// The one question that is asked before a principal is known.
+    async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// All projects, by number.
+    async fn projects(&self) -> Result<Vec<Project>, StoreError>;
+
+    /// All apps of a project, oldest first.
+    async fn apps(&self, project: ProjectId) -> Result<Vec<App>, StoreError>;
+
+    /// One app.
+    async fn app(&self, project: ProjectId, id: AppId) -> Result<Option<App>, StoreError>;
+
+    /// All keys of a project, oldest first, revoked ones included.
+    async fn keys(&self, project: ProjectId) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Applies one administrative write.
+    async fn administer(&self, write: &AdminWrite) -> Result<(), StoreError>;
+
+    /// Marks every turn that is recorded as running as failed and interrupted: for start-up, before
+    /// anything is served. Gives their number.
+    async fn fail_running_turns(&self, at: Timestamp) -> Result<u64, StoreError>;
+
+    /// Removes a bounded chunk of what deleted conversations have left, and forgets deletions from
+    /// before `forget_before`. True as long as there may be more.
+    async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Writes that belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// What must hold, beyond what each write needs anyway.
+    pub require: Vec<Require>,
+    /// What is written, in this order.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// A batch of one write.
+    pub fn of(write: Write) -> Self {
+        Self {
+            require: Vec::new(),
+            writes: vec![write],
+        }
+    }
+}
+
+/// A precondition. A failed one is [`StoreError::Changed`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Require {
+    /// The item is there and was last changed then.
+    ItemAsRead {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The item.
+        item: ItemId,
+        /// When it was last changed.
+        modified_at: Option<Timestamp>,
+    },
+}
+
+/// One change. All but [`Write::Create`] need the conversation to live and to be the principal's,
+/// else [`StoreError::NoConversation`]; `at` becomes its time of change where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Makes a conversation, with its first items. [`StoreError::IdClash`] if any conversation of
+    /// the project, living or deleted within a day, has the same decimal id.
+    Create(Box<NewConversation>),
+    /// Adds items at the end. [`StoreError::StaleItemId`] unless their ids rise, and rise above those
+    /// of the items that are there; [`StoreError::DuplicateItem`] for an alias that is taken.
+    Append {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The items.
+        items: Vec<NewItem>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Sets or removes the title.
+    SetTitle {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The title.
+        title: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Replaces the metadata.
+    SetMetadata {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The metadata.
+        metadata: Metadata,
+        /// When.
+        at: Timestamp,
+    },
+    /// Starts or stops the conversation's agent. No change of the conversation itself.
+    SetActive {
+        /// The conversation.
+        conversation: ConversationRef,
+        /// Whether it is started.
+        active: bool,
+    },
+    /// Begins a new section: later items belong to it.
+    StartSection {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The new section.
+        section: SectionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Replaces what an item says; [`StoreError::NoItem`] if it is gone.
+    ReplaceItem {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The item.
+        item: ItemId,
+        /// What it says now. Its kind must be as before.
+        content: ItemContent,
+        /// When.
+        at: Timestamp,
+    },
+    /// Removes items; [`StoreError::NoItem`] if one is gone.
+    RemoveItems {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The items.
+        items: Vec<ItemId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Begins a turn and adds its input. [`StoreError::TurnRunning`] if one is running.
+    StartTurn {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The turn.
+        turn: TurnId,
+        /// Its input.
+        input: Vec<NewItem>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Ends the running turn and adds its output. [`StoreError::NoTurn`] if it is not the running one.
+    FinishTurn {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The turn.
+        turn: TurnId,
+        /// How it ended.
+        state: TurnState,
+        /// What it cost.
+        usage: Usage,
+        /// Its output.
+        output: Vec<NewItem>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Deletes the conversation and all that is in it. From the commit on nothing of it can be read.
+    Delete {
+        /// The conversation.
+        conversation: ConversationRef,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What came of a [`Write`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; nothing more to say.
+    Done,
+    /// The items have the sequence numbers from this one on.
+    Added {
+        /// The number of the first.
+        first_seq: u64,
+        /// The section that they belong to.
+        section: SectionId,
+    },
+    /// The conversation is deleted.
+    Deleted {
+        /// Its whole id.
+        conversation: ConversationId,
+        /// The turn that was running in it.
+        running: Option<TurnId>,
+    },
+}
+
+/// One administrative change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminWrite {
+    /// Makes a project, its number already chosen. [`StoreError::NameTaken`] or, for the number,
+    /// [`StoreError::IdClash`].
+    CreateProject(Project),
+    /// Makes an app. [`StoreError::NameTaken`].
+    CreateApp(App),
+    /// Makes a key.
+    CreateKey {
+        /// The record.
+        key: KeyRecord,
+        /// The digest of its secret.
+        digest: KeyDigest,
+    },
+    /// Revokes a key. [`StoreError::NoKey`] if the project has none of that id; a second time changes
+    /// nothing.
+    RevokeKey {
+        /// The project.
+        project: ProjectId,
+        /// The key.
+        key: KeyId,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// Why a store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such conversation of the principal's.
+    #[error("no such conversation")]
+    NoConversation,
+    /// No such item in the conversation.
+    #[error("no such item")]
+    NoItem,
+    /// The turn is not the one that is running.
+    #[error("no such running turn")]
+    NoTurn,
+    /// Nothing is known of the conversation that a page should start at.
+    #[error("no such anchor")]
+    NoAnchor,
+    /// No such key.
+    #[error("no such key")]
+    NoKey,
+    /// The id is taken, or its decimal form.
+    #[error("the id clashes with another")]
+    IdClash,
+    /// An item's id does not rise above this one.
+    #[error("an item's id does not rise")]
+    StaleItemId {
+        /// The highest id in the conversation.
+        last: ItemId,
+    },
+    /// The alias of an item is taken.
+    #[error("the item's alias is taken")]
+    DuplicateItem,
+    /// A turn is running in the conversation.
+    #[error("a turn is running")]
+    TurnRunning,
+    /// A precondition does not hold.
+    #[error("a precondition does not hold")]
+    Changed,
+    /// The name is taken.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The store cannot be reached, or is shutting down.
+    #[error("the store is unavailable while {during}")]
+    Unavailable {
+        /// What was being done.
+        during: &'static str,
+        /// Why.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// What was read makes no sense.
+    #[error("table `{table}` holds a row that cannot be read: {column}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+}
