@@ -37,10 +37,7 @@ pub enum Fault {
     /// No such path.
     NoSuchRoute,
     /// The path exists, the method does not.
-    MethodNotAllowed {
-        /// The methods that exist, as an `Allow` header has them.
-        allow: String,
-    },
+    MethodNotAllowed,
     /// The body is larger than the limit.
     BodyTooLarge {
         /// The limit in bytes.
@@ -234,7 +231,7 @@ impl fmt::Display for Error {
             Fault::NotFound(noun) => return write!(f, "not found: {noun:?}"),
             Fault::Conflict(what) => return write!(f, "conflict: {what:?}"),
             Fault::NoSuchRoute => "no such route",
-            Fault::MethodNotAllowed { .. } => "method not allowed",
+            Fault::MethodNotAllowed => "method not allowed",
             Fault::BodyTooLarge { bytes_max } => return write!(f, "body over {bytes_max} bytes"),
             Fault::BodyTimeout => "body timeout",
             Fault::Busy { .. } => "busy",

@@ -1,1 +1,8 @@
-//! .
+//! The models that Parlance can ask.
+//!
+//! Invariant: knows no dialect and no store; a model is one folder here and one line in the server's
+//! wiring.
+
+pub mod echo;
+
+pub use echo::Echo;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::conversations::ConversationDraft;
@@ -17,8 +17,8 @@ use crate::fault::{Chain, Error, Fault};
 use crate::ids::{ConversationId, ConversationRef, ItemId, TurnId};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::model::{
-    App, ItemContent, ItemFilter, ItemKind, ItemQuery, NewItem, Order, Principal, Role,
-    TurnFailure, TurnState, Usage,
+    App, ItemContent, ItemFilter, ItemKind, ItemQuery, Order, Principal, Role, TurnFailure,
+    TurnState, Usage,
 };
 use crate::store::{Batch, Outcome, StoreError, Write};
 use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
@@ -164,7 +164,7 @@ impl Service {
     pub async fn start_turn(&self, who: &Principal, draft: TurnDraft) -> Result<TurnStream, Error> {
         let turn = self.new_id();
         let mut writes = Vec::with_capacity(2);
-        let mut conversation = match draft.target {
+        let conversation = match draft.target {
             TurnTarget::New(new) => {
                 let new = self.draft_conversation(*new);
                 let id = new.id;
@@ -180,51 +180,73 @@ impl Service {
             input,
             at: self.now(),
         });
-        let mut batch = Batch {
+        let batch = Batch {
             require: Vec::new(),
             writes,
         };
+        let (begun, begins) = oneshot::channel();
+        let (service, who, app) = (self.clone(), who.clone(), draft.app);
+        // From here on in a task of its own: a client that goes away between the commit and the
+        // first event must not leave a turn behind that is recorded as running and never ends.
+        self.tasks().spawn(async move {
+            let (run, started) = service.begin_turn(who, app, turn, batch).await;
+            // Whoever asked may be gone; the turn is run all the same.
+            drop(begun.send(started));
+            if let Some(run) = run {
+                service.run_turn(run).await;
+            }
+        });
+        begins.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
+    }
+
+    async fn begin_turn(
+        &self,
+        who: Principal,
+        app: Arc<App>,
+        turn: TurnId,
+        mut batch: Batch,
+    ) -> (Option<Run>, Result<TurnStream, Error>) {
         // Entered first, so that whoever deletes the conversation at once finds the turn.
         let cancelled = self.inner.turns.enter(turn);
-        if let Err(error) = self.apply(who, &mut batch).await {
+        if let Err(error) = self.apply(&who, &mut batch).await {
             self.inner.turns.leave(turn);
-            return Err(fault(error));
+            return (None, Err(fault(error)));
         }
-        let mut input = Vec::new();
-        // Its id may have been renewed when the conversation was made.
-        if let Some(Write::StartTurn {
-            conversation: id,
-            input: items,
+        // Ids may have been renewed when they were written.
+        let Some(Write::StartTurn {
+            conversation,
+            input,
             ..
         }) = batch.writes.pop()
-        {
-            conversation = id;
-            input = items.into_iter().map(|item: NewItem| item.id).collect();
-        }
+        else {
+            self.inner.turns.leave(turn);
+            return (None, Err(Fault::Internal.into()));
+        };
         let (written, reader) = watch::channel(0);
         let log = Arc::new(Log {
             events: Mutex::default(),
             written,
         });
-        let run = Run {
-            who: who.clone(),
-            app: draft.app,
-            turn,
-            conversation,
-            log: Arc::clone(&log),
-            cancelled,
-        };
-        let service = self.clone();
-        self.tasks()
-            .spawn(async move { service.run_turn(run).await });
-        Ok(TurnStream {
+        let input = input.iter().map(|item| item.id).collect();
+        let stream = TurnStream {
             turn,
             conversation,
             input,
-            log,
+            log: Arc::clone(&log),
             written: reader,
             read: 0,
-        })
+        };
+        (
+            Some(Run {
+                who,
+                app,
+                turn,
+                conversation,
+                log,
+                cancelled,
+            }),
+            Ok(stream),
+        )
     }
 
     /// Stops a turn, if it runs here.

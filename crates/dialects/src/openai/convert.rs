@@ -1,0 +1,154 @@
+//! Between the wire and the domain: ids, queries, conversations.
+
+use parlance_domain::{
+    Conversation, ConversationRef, Cursor, Error, Fault, Id, Metadata, Noun, Order, Reason,
+    check_rows,
+};
+use serde_json::{Map, Value, json};
+
+use crate::kit::Query;
+use crate::kit::fields::{Fields, kind};
+
+/// What a conversation's id begins with.
+pub(super) const CONVERSATION_PREFIX: &str = "conv_";
+/// Rows of a page, unless asked otherwise.
+const LIMIT_DEFAULT: u32 = 20;
+const LIMIT_MAX: u32 = 100;
+const ORDERS: &[&str] = &["asc", "desc"];
+/// What `include` can name. Items are given back whole, so that including changes nothing.
+const INCLUDABLE: &[&str] = &[
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+];
+
+/// Reads a conversation's id. One that could be ours but is not is not found; one that could never
+/// be is invalid.
+pub(super) fn conversation_id(text: &str) -> Result<ConversationRef, Error> {
+    let Some(tail) = text.strip_prefix(CONVERSATION_PREFIX) else {
+        let why = Reason::Malformed {
+            expected: "an ID that begins with 'conv_'",
+        };
+        return Err(Error::invalid("conversation_id", why));
+    };
+    if !tail
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
+        let expected = "an ID that contains letters, numbers, underscores, or dashes";
+        return Err(Error::invalid(
+            "conversation_id",
+            Reason::Malformed { expected },
+        ));
+    }
+    ConversationRef::from_hex(tail).ok_or_else(|| Fault::NotFound(Noun::Conversation).into())
+}
+
+/// A conversation's id on the wire.
+pub(super) fn conversation_text(conversation: &Conversation) -> String {
+    format!("{CONVERSATION_PREFIX}{}", conversation.id.hex())
+}
+
+/// A conversation on the wire.
+pub(super) fn conversation(conversation: &Conversation) -> Value {
+    let metadata = conversation.metadata.pairs().iter();
+    let metadata: Map<String, Value> = metadata
+        .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
+        .collect();
+    json!({
+        "id": conversation_text(conversation),
+        "object": "conversation",
+        "created_at": conversation.created_at().seconds(),
+        "metadata": metadata,
+    })
+}
+
+/// The `metadata` of a body; none if it is absent or null.
+pub(super) fn metadata(fields: &Fields<'_>) -> Result<Option<Metadata>, Error> {
+    let Some(value) = fields.get("metadata") else {
+        return Ok(None);
+    };
+    if !value.is_object() {
+        let why = Reason::WrongType {
+            expected: "a metadata object",
+            got: kind(value),
+        };
+        return Err(fields.error("metadata", why));
+    }
+    let pairs = fields.pairs("metadata")?.unwrap_or_default();
+    Metadata::new("metadata", pairs).map(Some)
+}
+
+/// The `limit` of a query, 0 to 100.
+pub(super) fn limit(query: &Query) -> Result<u32, Error> {
+    let Some(text) = query.filled("limit") else {
+        return Ok(LIMIT_DEFAULT);
+    };
+    let wrong = || Reason::WrongType {
+        expected: "an integer",
+        got: "a string",
+    };
+    let number = text.parse().map_err(|_| Error::invalid("limit", wrong()))?;
+    check_rows(number, 0, LIMIT_MAX).map_err(|why| Error::invalid("limit", why))
+}
+
+/// The `order` of a query, newest first unless it says otherwise.
+pub(super) fn order(query: &Query) -> Result<Order, Error> {
+    match query.filled("order") {
+        None | Some("desc") => Ok(Order::NewestFirst),
+        Some("asc") => Ok(Order::OldestFirst),
+        Some(other) => {
+            let why = Reason::NotOneOf {
+                got: other.to_owned(),
+                allowed: ORDERS,
+            };
+            Err(Error::invalid("order", why))
+        }
+    }
+}
+
+/// The cursor of a list of conversations; none if an anchor can never have been one, which makes
+/// the page empty.
+pub(super) fn conversation_cursor(query: &Query) -> Option<Cursor<ConversationRef>> {
+    let anchor = |name| match query.filled(name) {
+        None => Some(None),
+        Some(text) => conversation_id(text).ok().map(Some),
+    };
+    Some(Cursor {
+        after: anchor("after")?,
+        before: anchor("before")?,
+    })
+}
+
+/// Checks the `include` of a query.
+pub(super) fn check_include(query: &Query) -> Result<(), Error> {
+    for (at, value) in query.all("include").into_iter().enumerate() {
+        if !INCLUDABLE.contains(&value) {
+            let why = Reason::NotOneOf {
+                got: value.to_owned(),
+                allowed: INCLUDABLE,
+            };
+            return Err(Error::invalid(format!("include[{at}]"), why));
+        }
+    }
+    Ok(())
+}
+
+/// A page on the wire. Its ids are empty where it is, since clients take them for strings.
+pub(super) fn list(data: &[Value], has_more: bool) -> Value {
+    let id = |item: Option<&Value>| {
+        item.and_then(|item| item.get("id"))
+            .cloned()
+            .unwrap_or_else(|| Value::from(""))
+    };
+    let (first_id, last_id) = (id(data.first()), id(data.last()));
+    json!({
+        "object": "list", "data": data, "first_id": first_id, "last_id": last_id,
+        "has_more": has_more,
+    })
+}

@@ -1,0 +1,315 @@
+//! OpenAI's words for every fault. The body always has all four keys.
+//!
+//! Sources: recorded traces (`Conversations/error_*`), and the live forms listed by praxis-proxy/ai
+//! and in public probes; texts that nobody has recorded follow the same patterns.
+
+use axum::response::Response;
+use http::StatusCode;
+use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
+use parlance_domain::{Fault, Noun, Reason};
+use serde_json::json;
+
+use crate::kit::{Context, reply};
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const NOT_JSON: &str = "Invalid body: failed to parse JSON value. Please check the value to ensure \
+    it is valid JSON. (Common errors include trailing commas, missing closing brackets, missing \
+    quotation marks, etc.)";
+const NO_KEY: &str = "You didn't provide an API key. You need to provide your API key in an \
+    Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
+const LOCKED: &str = "Another process is currently operating on this conversation. Please retry in \
+    a few seconds.";
+
+/// The parts of an error body.
+struct Face {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
+impl Face {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let kind = if status.is_server_error() {
+            "server_error"
+        } else {
+            INVALID_REQUEST
+        };
+        Self {
+            status,
+            kind,
+            message: message.into(),
+            param: None,
+            code: None,
+        }
+    }
+
+    fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    fn param(mut self, param: &str) -> Self {
+        self.param = Some(param.to_owned());
+        self
+    }
+
+    fn kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+}
+
+/// The answer to a fault.
+pub(super) fn render(fault: &Fault, context: &Context) -> Response {
+    let face = face(fault, context);
+    let body = json!({"error": {
+        "message": face.message, "type": face.kind, "param": face.param, "code": face.code,
+    }});
+    let mut response = reply::value(face.status, &body);
+    if let Fault::Busy { retry_after } = fault {
+        reply::retry_after(response.headers_mut(), *retry_after);
+    }
+    response
+}
+
+fn face(fault: &Fault, context: &Context) -> Face {
+    match fault {
+        Fault::Invalid { field, why } => invalid(field, why),
+        Fault::MalformedBody(why) => malformed(why),
+        Fault::Unsupported { feature } => Face::new(
+            StatusCode::BAD_REQUEST,
+            format!("Not supported by this server: {feature}."),
+        )
+        .code("unsupported_value"),
+        Fault::Unauthenticated(problem) => unauthenticated(*problem),
+        Fault::Forbidden { scope } => Face::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "You have insufficient permissions for this operation. Missing scopes: {scope}."
+            ),
+        )
+        .code("insufficient_permissions"),
+        Fault::WrongMode => Face::new(
+            StatusCode::BAD_REQUEST,
+            "This key's app does not hold conversations.",
+        )
+        .code("wrong_app_mode"),
+        Fault::NotFound(noun) => missing(*noun, context),
+        Fault::Conflict(conflict) => clash(*conflict),
+        Fault::NoSuchRoute => Face::new(StatusCode::NOT_FOUND, invalid_url(context)),
+        Fault::MethodNotAllowed => Face::new(StatusCode::METHOD_NOT_ALLOWED, invalid_url(context)),
+        Fault::BodyTooLarge { bytes_max } => Face::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("Invalid body: it is larger than the limit of {bytes_max} bytes."),
+        ),
+        Fault::BodyTimeout => Face::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "Invalid body: it did not arrive in time.",
+        ),
+        Fault::Busy { .. } => Face::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Rate limit reached. Please retry later.",
+        )
+        .kind("requests")
+        .code("rate_limit_exceeded"),
+        Fault::UpstreamRefused { .. } => Face::new(
+            StatusCode::BAD_GATEWAY,
+            "The model's server refused the request.",
+        ),
+        Fault::UpstreamDown => Face::new(
+            StatusCode::BAD_GATEWAY,
+            "The model cannot be reached at the moment.",
+        ),
+        Fault::StoreDown => Face::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server is temporarily unable to process your request.",
+        ),
+        Fault::Cancelled => {
+            Face::new(StatusCode::BAD_REQUEST, "The response was cancelled.").code("cancelled")
+        }
+        Fault::Internal => Face::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The server had an error while processing your request. Sorry about that!",
+        ),
+    }
+}
+
+fn invalid(field: &str, why: &Reason) -> Face {
+    let (said, code) = match why {
+        Reason::Missing => (
+            format!("Missing required parameter: '{field}'."),
+            "missing_required_parameter",
+        ),
+        Reason::WrongType { expected, got } => (
+            format!("Invalid type for '{field}': expected {expected}, but got {got} instead."),
+            "invalid_type",
+        ),
+        Reason::NotOneOf { got, allowed } => (
+            format!(
+                "Invalid value: '{got}'. Supported values are: {}.",
+                enumerate(allowed)
+            ),
+            "invalid_value",
+        ),
+        Reason::Malformed { expected } => (
+            format!("Invalid '{field}'. Expected {expected}."),
+            "invalid_value",
+        ),
+        Reason::Exclusive { with } => (
+            format!(
+                "Mutually exclusive parameters. Ensure you are only providing one of: '{field}' \
+                 or '{with}'."
+            ),
+            "mutually_exclusive_parameters",
+        ),
+        Reason::ForeignUser => (
+            format!("Invalid '{field}': this key speaks for another user."),
+            "invalid_value",
+        ),
+        Reason::TooMany { max, got } => too_many(field, *max, *got),
+        Reason::TooLong { max, got } => (
+            format!(
+                "Invalid '{field}': string too long. Expected a string with maximum length {max}, \
+                 but got a string with length {got} instead."
+            ),
+            "string_above_max_length",
+        ),
+        Reason::Blank => (
+            format!(
+                "Invalid '{field}': empty string. Expected a string with minimum length 1, but \
+                 got an empty string instead."
+            ),
+            "empty_string",
+        ),
+        Reason::AboveMax { max, got } => out_of_range(field, "above maximum", "<=", *max, *got),
+        Reason::BelowMin { min, got } => out_of_range(field, "below minimum", ">=", *min, *got),
+    };
+    Face::new(StatusCode::BAD_REQUEST, said)
+        .code(code)
+        .param(field)
+}
+
+fn too_many(field: &str, max: usize, got: usize) -> (String, &'static str) {
+    if field == "metadata" {
+        let said = format!(
+            "Invalid 'metadata': too many properties. Expected an object with at most {max} \
+             properties, but got an object with {got} properties instead."
+        );
+        return (said, "object_above_max_properties");
+    }
+    let said = format!(
+        "Invalid '{field}': array too long. Expected an array with maximum length {max}, but got \
+         an array with length {got} instead."
+    );
+    (said, "array_above_max_length")
+}
+
+fn out_of_range(
+    field: &str,
+    where_: &str,
+    sign: &str,
+    bound: i64,
+    got: i64,
+) -> (String, &'static str) {
+    let said = format!(
+        "Invalid '{field}': integer {where_} value. Expected a value {sign} {bound}, but got {got} \
+         instead."
+    );
+    let code = if sign == "<=" {
+        "integer_above_max_value"
+    } else {
+        "integer_below_min_value"
+    };
+    (said, code)
+}
+
+/// `'a', 'b', and 'c'`; two values without the comma.
+fn enumerate(values: &[&str]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, two] => format!("{one} and {two}"),
+        [all @ .., last] => format!("{}, and {last}", all.join(", ")),
+    }
+}
+
+fn malformed(why: &MalformedBody) -> Face {
+    let bad = |message: &str| Face::new(StatusCode::BAD_REQUEST, message);
+    match why {
+        MalformedBody::NotJson { .. } | MalformedBody::NotUtf8 => {
+            bad(NOT_JSON).code("invalid_json")
+        }
+        MalformedBody::NotObject => bad("Invalid body: expected an object.").code("invalid_type"),
+        MalformedBody::Absent => {
+            bad("Invalid body: it is required.").code("missing_required_parameter")
+        }
+    }
+}
+
+fn unauthenticated(problem: CredentialProblem) -> Face {
+    match problem {
+        CredentialProblem::Missing | CredentialProblem::BadScheme => {
+            Face::new(StatusCode::UNAUTHORIZED, NO_KEY)
+        }
+        CredentialProblem::Unknown => {
+            Face::new(StatusCode::UNAUTHORIZED, "Incorrect API key provided.")
+                .code("invalid_api_key")
+        }
+    }
+}
+
+fn missing(noun: Noun, context: &Context) -> Face {
+    let message = match noun {
+        Noun::Conversation | Noun::AnchorConversation => {
+            format!(
+                "Conversation with id '{}' not found.",
+                context.params.get("conversation_id")
+            )
+        }
+        Noun::Item | Noun::AnchorItem => {
+            format!(
+                "Item with id '{}' not found in conversation.",
+                context.params.get("item_id")
+            )
+        }
+        Noun::Turn => format!(
+            "Response with id '{}' not found.",
+            context.params.get("response_id")
+        ),
+        Noun::App => {
+            let message = "The requested model does not exist.";
+            return Face::new(StatusCode::NOT_FOUND, message)
+                .param("model")
+                .code("model_not_found");
+        }
+    };
+    Face::new(StatusCode::NOT_FOUND, message)
+}
+
+fn clash(conflict: Conflict) -> Face {
+    match conflict {
+        Conflict::ConversationBusy => Face::new(StatusCode::BAD_REQUEST, LOCKED)
+            .param("conversation")
+            .code("conversation_locked"),
+        Conflict::DuplicateItem => {
+            Face::new(StatusCode::BAD_REQUEST, "Item already in conversation")
+                .param("items")
+                .code("item_already_in_conversation")
+        }
+        Conflict::NotRunning => {
+            Face::new(StatusCode::CONFLICT, "The conversation is not running.").code("conflict")
+        }
+        Conflict::Contended => Face::new(
+            StatusCode::CONFLICT,
+            "The conversation was changed by other requests. Please retry.",
+        )
+        .code("conflict"),
+    }
+}
+
+fn invalid_url(context: &Context) -> String {
+    format!("Invalid URL ({} {})", context.method, context.path)
+}
