@@ -5,12 +5,16 @@
 
 mod kit;
 mod openai;
+mod openhands;
 
 pub use kit::mount::mount;
 pub use kit::{Entry, Example, HttpOptions, RouteInfo};
 
 /// All dialects. The first is the one that answers where nothing tells which is meant.
-pub const DIALECTS: &[Entry] = &[Entry::of::<openai::OpenAi>()];
+pub const DIALECTS: &[Entry] = &[
+    Entry::of::<openai::OpenAi>(),
+    Entry::of::<openhands::OpenHands>(),
+];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static Entry> {
