@@ -206,11 +206,10 @@ fn arguments(text: &str) -> Result<(), String> {
     let mut characters = text.trim().chars();
     while let Some(character) = characters.next() {
         match (quote, character) {
-            (None | Some('"'), '\\') => {
-                if characters.next().is_none() {
-                    return refuse("No escaped character");
-                }
-            }
+            (None | Some('"'), '\\') => match characters.next() {
+                Some(_) => {}
+                None => return refuse("No escaped character"),
+            },
             (None, '"' | '\'') => quote = Some(character),
             (Some(open), character) if open == character => quote = None,
             _ => {}
