@@ -478,6 +478,7 @@ async fn agree_on_items(
         ItemFilter::Everything,
         ItemFilter::NoEvents,
         ItemFilter::Dialogue,
+        ItemFilter::DialogueAndEvents,
         ItemFilter::OfType(reasoning),
     ];
     let mut anchors = vec![(None, None)];
