@@ -38,3 +38,23 @@ fn read(token: &str) -> Option<ConversationId> {
     let bits = bits.try_into().ok().filter(|_| *version == VERSION)?;
     Some(ConversationId::from_bits(u128::from_be_bytes(bits)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{ConversationId, Id, read, token};
+
+    proptest! {
+        #[test]
+        fn a_token_is_read_back(bits: u128) {
+            let id = ConversationId::from_bits(bits);
+            prop_assert_eq!(read(&token(id)), Some(id));
+        }
+
+        #[test]
+        fn nothing_else_is_a_token(text in "[A-Za-z0-9_=-]{0,22}") {
+            prop_assert_eq!(read(&text), None);
+        }
+    }
+}

@@ -147,9 +147,9 @@ fn shaped(problems: &mut Problems, part: &str, given: Event, shape: Option<&[Arg
     for arg in shape {
         let value = match (given.get(arg.name), &arg.absent) {
             (None | Some(Value::Null), Absent::LeftOut) => continue,
-            (Some(value), _) => {
+            (Some(value), absent) => {
                 problems.check(&mut at(arg.name), value, &arg.schema);
-                value.clone()
+                completed(value, absent)
             }
             (None, Absent::Is(json)) => serde_json::from_str(json).unwrap_or_default(),
             (None, Absent::Refused) => {
@@ -165,6 +165,18 @@ fn shaped(problems: &mut Problems, part: &str, given: Event, shape: Option<&[Arg
         }
     }
     whole
+}
+
+/// A value; of an object, with the fields that its default has beyond it.
+fn completed(value: &Value, absent: &Absent) -> Value {
+    match (value, absent) {
+        (Value::Object(given), Absent::Is(json)) => {
+            let mut whole: Event = serde_json::from_str(json).unwrap_or_default();
+            whole.extend(given.clone());
+            whole.into()
+        }
+        _ => value.clone(),
+    }
 }
 
 /// What every posted event begins with: it is the user's, whoever it says it is from.
