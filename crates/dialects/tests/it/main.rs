@@ -1,4 +1,6 @@
 //! The dialects as a client sees them, in one process: no socket, no disk, fixed time and ids.
 
+mod across;
 mod app;
+mod authorisation;
 mod scenario;
