@@ -31,6 +31,9 @@ pub(in crate::openhands) async fn retrieve(call: Call) -> Reply {
     };
     // The first page decides between an answer and an error.
     let first = walk.step().await?;
+    if matches!(walk.state, State::Done) {
+        return Ok(reply::bytes_of(StatusCode::OK, "application/json", first));
+    }
     let rest = stream::unfold(walk, |mut walk| async move {
         match walk.state {
             State::Done => None,
