@@ -1,1 +1,14 @@
-//! .
+//! Where conversations are kept: SQLite, and a model of it in memory that tests compare it with.
+//!
+//! Invariant: content reaches a database only as [`Sealed`], and no row is read or changed but by a
+//! statement that names the project and, below it, the owner or what the owner's row led to.
+
+pub mod memory;
+pub mod seal;
+pub mod sqlite;
+
+mod codec;
+
+pub use memory::Memory;
+pub use seal::{Clear, Field, Place, Record, SealError, Sealed, Sealer};
+pub use sqlite::{Durability, OpenError, Options, Sqlite};

@@ -1,0 +1,73 @@
+//! What goes on beside requests: sweeping after deletes, emptying the write-ahead log, metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use parlance_domain::fault::Chain;
+use parlance_domain::limits::TOMBSTONE_HOURS;
+use parlance_domain::tasks::Tasks;
+use parlance_domain::{Clock, Store, SystemClock};
+use parlance_store::sqlite::Sqlite;
+
+/// How often the sweeper looks for work. Rows of a deleted conversation are gone within 60 seconds.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// What the sweeper leaves to other writers between two chunks.
+const SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// How often the write-ahead log is emptied.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(TOMBSTONE_HOURS * 3600);
+
+/// Starts all of it; it ends with `tasks`.
+pub(crate) fn start(tasks: &Tasks, store: &Arc<Sqlite>, metrics: PrometheusHandle) {
+    let sweeping = Arc::clone(store);
+    every(tasks, SWEEP_EVERY, move || {
+        let store = Arc::clone(&sweeping);
+        async move { sweep(&store).await }
+    });
+    let checkpointing = Arc::clone(store);
+    every(tasks, CHECKPOINT_EVERY, move || {
+        let store = Arc::clone(&checkpointing);
+        async move {
+            if let Err(error) = store.checkpoint_truncate().await {
+                tracing::warn!(error = %Chain(&error), "could not empty the write-ahead log");
+            }
+        }
+    });
+    every(tasks, METRICS_EVERY, move || {
+        metrics.run_upkeep();
+        std::future::ready(())
+    });
+}
+
+/// Runs `work` again and again, with a pause of `period` between, until the server stops.
+fn every<F>(tasks: &Tasks, period: Duration, work: impl Fn() -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send,
+{
+    let stopping = tasks.stopping();
+    tasks.spawn(async move {
+        while stopping
+            .run_until_cancelled(tokio::time::sleep(period))
+            .await
+            .is_some()
+        {
+            stopping.run_until_cancelled(work()).await;
+        }
+    });
+}
+
+async fn sweep(store: &Sqlite) {
+    let forget_before = SystemClock.now().earlier(TOMBSTONES_KEPT);
+    loop {
+        match store.sweep(forget_before).await {
+            Ok(true) => tokio::time::sleep(SWEEP_PAUSE).await,
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "could not sweep after deletes");
+                return;
+            }
+        }
+    }
+}

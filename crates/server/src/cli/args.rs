@@ -1,0 +1,204 @@
+//! The command line's words. The help texts are documentation.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A self-hosted conversation server that speaks the dialects of `OpenAI`, Azure, Dify, Coze and
+/// `OpenHands`, and forgets what it is told to forget.
+#[derive(Debug, Parser)]
+#[command(name = "parlance", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// What `parlance` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve all dialects (the default)
+    Serve(Serve),
+    /// Make and list projects
+    Projects {
+        #[command(subcommand)]
+        command: Projects,
+    },
+    /// Make and list apps
+    Apps {
+        #[command(subcommand)]
+        command: Apps,
+    },
+    /// Make, list and revoke keys
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Erase conversations
+    Erase(Erase),
+    /// Show and verify receipts of erasure
+    Receipts(Later),
+    /// Look for traces of what was erased
+    Audit(Later),
+    /// Copy the data while serving
+    Backup(Later),
+    /// Bring a copy back, without what was erased since
+    Restore(Later),
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
+    /// The data directory [default: ./parlance-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where conversations are kept: `sqlite`, or a `postgres://` URL [default: sqlite]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) store: Option<String>,
+    /// The configuration file [default: parlance.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What every command about one project takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct InProject {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The project [default: default]
+    #[arg(long, value_name = "PROJECT")]
+    pub(crate) project: Option<String>,
+}
+
+/// `parlance serve`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// The model server's base URL; its key is read from `PARLANCE_MODEL_KEY`
+    #[arg(long, value_name = "URL")]
+    pub(crate) model_url: Option<String>,
+    /// The model that answers where an app names none [default: echo]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+}
+
+/// `parlance projects`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Projects {
+    /// Make a project
+    Create {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List all projects
+    List {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// `parlance apps`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apps {
+    /// Make an app
+    Create {
+        /// Its name
+        name: String,
+        /// What kind of app it is
+        #[arg(long, default_value = "advanced-chat", value_parser = clap::builder::PossibleValuesParser::new(
+            parlance_domain::AppMode::ALL.map(parlance_domain::AppMode::name)))]
+        mode: String,
+        /// The model that answers
+        #[arg(long, default_value = "echo", value_name = "M")]
+        model: String,
+        /// A file with what the model is told first
+        #[arg(long, value_name = "F")]
+        instructions_file: Option<PathBuf>,
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// List all apps, with their ids in every dialect's form
+    List {
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// Import an exported chatflow (not in this version)
+    Import {
+        /// The exported file
+        file: PathBuf,
+        #[command(flatten)]
+        at: InProject,
+    },
+}
+
+/// `parlance keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key and print it, once
+    Create {
+        /// The dialect that it is for: openai, dify, coze, openhands or admin
+        #[arg(long, value_name = "DIALECT")]
+        dialect: String,
+        /// The app that it speaks for
+        #[arg(long, default_value = "default", value_name = "A")]
+        app: String,
+        /// The only user that it speaks for [default: whoever a request names]
+        #[arg(long, value_name = "U")]
+        user: Option<String>,
+        /// A permission that it has, in its dialect's words; may be repeated [default: all]
+        #[arg(long, value_name = "S")]
+        scope: Vec<String>,
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// List all keys, without their secrets
+    List {
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// Revoke a key; it stops within a second
+    Revoke {
+        /// The key's id, as `keys list` shows it
+        #[arg(value_name = "KEY_ID")]
+        id: String,
+        #[command(flatten)]
+        at: InProject,
+    },
+}
+
+/// `parlance erase`.
+#[derive(Debug, Args)]
+pub(crate) struct Erase {
+    /// The conversation, in any dialect's form
+    #[arg(long, value_name = "ID")]
+    pub(crate) conversation: Option<String>,
+    /// Whose conversations
+    #[arg(long, value_name = "U")]
+    pub(crate) user: Option<String>,
+    /// Only what has not changed for so long, such as `30d`
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Option<String>,
+    /// Only count
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) at: InProject,
+}
+
+/// A command of a later version: it takes anything and says so.
+#[derive(Debug, Args)]
+pub(crate) struct Later {
+    /// Whatever the command will take
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(crate) rest: Vec<String>,
+}

@@ -1,0 +1,176 @@
+//! From the command line to what is done, and to an exit code: 0 done, 1 failed, 2 wrong usage.
+
+mod args;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use crate::config::{Config, Overrides};
+use crate::control::{self, Command as Wanted, Refusal};
+use crate::{serve, telemetry};
+use args::{Apps, Cli, Command, Common, InProject, Keys, Projects};
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => run_server(&cli.serve),
+        Some(Command::Serve(args)) => run_server(&args),
+        Some(command) => run_command(command),
+    };
+    let code = match done {
+        Ok(()) => 0,
+        Err(error) => {
+            telemetry::complain(&format!("parlance: {error:#}"));
+            match error.downcast_ref::<Refusal>() {
+                Some(Refusal {
+                    wrong_usage: true, ..
+                }) => WRONG_USAGE,
+                _ => FAILED,
+            }
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run_server(args: &args::Serve) -> anyhow::Result<()> {
+    let config = load(&args.common, |overrides| {
+        overrides.listen.clone_from(&args.listen);
+        overrides.model_url.clone_from(&args.model_url);
+        overrides.model_name.clone_from(&args.model);
+    })?;
+    telemetry::start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers.get())
+        .thread_name("parlance-worker")
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    runtime.block_on(serve::serve(config))
+}
+
+fn run_command(command: Command) -> anyhow::Result<()> {
+    let (common, wanted) = translate(command)?;
+    let config = load(&common, |_| {})?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start the runtime")?;
+    let output = runtime.block_on(control::carry_out(&config, wanted))?;
+    io::stdout()
+        .write_all(output.as_bytes())
+        .context("could not write to standard output")
+}
+
+fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Config> {
+    let mut overrides = Overrides {
+        config: common.config.clone(),
+        data: common.data.clone(),
+        store: common.store.clone(),
+        ..Overrides::default()
+    };
+    more(&mut overrides);
+    Config::load(&overrides)
+}
+
+fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
+    let translated = match command {
+        Command::Projects {
+            command: Projects::Create { name, common },
+        } => (common, Wanted::CreateProject { name }),
+        Command::Projects {
+            command: Projects::List { common },
+        } => (common, Wanted::ListProjects),
+        Command::Apps { command } => translate_apps(command)?,
+        Command::Keys { command } => translate_keys(command),
+        Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
+        Command::Erase(_) => return Err(not_yet("erase")),
+        Command::Receipts(_) => return Err(not_yet("receipts")),
+        Command::Audit(_) => return Err(not_yet("audit")),
+        Command::Backup(_) => return Err(not_yet("backup")),
+        Command::Restore(_) => return Err(not_yet("restore")),
+    };
+    Ok(translated)
+}
+
+fn translate_apps(command: Apps) -> anyhow::Result<(Common, Wanted)> {
+    match command {
+        Apps::Create {
+            name,
+            mode,
+            model,
+            instructions_file,
+            at,
+        } => {
+            let read = |file: PathBuf| {
+                std::fs::read_to_string(&file)
+                    .with_context(|| format!("could not read `{}`", file.display()))
+            };
+            let instructions = instructions_file.map(read).transpose()?;
+            let (common, project) = place(at);
+            Ok((
+                common,
+                Wanted::CreateApp {
+                    project,
+                    name,
+                    mode,
+                    model,
+                    instructions,
+                },
+            ))
+        }
+        Apps::List { at } => {
+            let (common, project) = place(at);
+            Ok((common, Wanted::ListApps { project }))
+        }
+        Apps::Import { .. } => Err(not_yet("apps import")),
+    }
+}
+
+fn translate_keys(command: Keys) -> (Common, Wanted) {
+    match command {
+        Keys::Create {
+            dialect,
+            app,
+            user,
+            scope,
+            at,
+        } => {
+            let (common, project) = place(at);
+            (
+                common,
+                Wanted::CreateKey {
+                    project,
+                    dialect,
+                    app,
+                    user,
+                    scopes: scope,
+                },
+            )
+        }
+        Keys::List { at } => {
+            let (common, project) = place(at);
+            (common, Wanted::ListKeys { project })
+        }
+        Keys::Revoke { id, at } => {
+            let (common, project) = place(at);
+            (common, Wanted::RevokeKey { project, id })
+        }
+    }
+}
+
+fn place(at: InProject) -> (Common, Option<String>) {
+    (at.common, at.project)
+}
+
+fn not_yet(command: &str) -> anyhow::Error {
+    let message = format!("`parlance {command}` is not in this version; nothing was changed");
+    Refusal::failed(message).into()
+}

@@ -1,0 +1,190 @@
+//! The settings, by group.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use parlance_dialects::HttpOptions;
+use parlance_domain::secret::Secret;
+use serde::{Deserialize, Deserializer};
+use toml::Value;
+
+/// Every setting, as its path in the file. A variable is the path in capitals after `PARLANCE_`,
+/// with `_` for the dot.
+const PATHS: &[&str] = &[
+    "listen",
+    "data",
+    "store",
+    "project",
+    "durability",
+    "strict_names",
+    "workers",
+    "model.url",
+    "model.name",
+    "model.key",
+    "http.body_bytes_max",
+    "http.header_timeout_s",
+    "http.body_timeout_s",
+    "http.connections_max",
+    "http.shutdown_timeout_s",
+    "http.cors_origins",
+    "log.format",
+    "log.filter",
+];
+
+/// The setting that a variable sets.
+pub(super) fn path_of_variable(name: &str) -> Option<&'static str> {
+    let tail = name.strip_prefix(super::ENV_PREFIX)?;
+    let is = |path: &&&str| path.replace('.', "_").to_uppercase() == tail;
+    // `PARLANCE_MODEL` is what the flag `--model` is called.
+    let tail_is_model = (tail == "MODEL").then_some("model.name");
+    PATHS.iter().find(is).copied().or(tail_is_model)
+}
+
+/// The value that a variable's text stands for. Lists are separated by commas.
+pub(super) fn value_of(path: &str, text: &str) -> Value {
+    if path == "http.cors_origins" {
+        let origins = text
+            .split(',')
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty());
+        return Value::Array(
+            origins
+                .map(|origin| Value::String(origin.to_owned()))
+                .collect(),
+        );
+    }
+    let read = match path {
+        "strict_names" => text.parse().map(Value::Boolean).ok(),
+        "workers"
+        | "http.body_bytes_max"
+        | "http.header_timeout_s"
+        | "http.body_timeout_s"
+        | "http.connections_max"
+        | "http.shutdown_timeout_s" => text.parse().map(Value::Integer).ok(),
+        _ => None,
+    };
+    // What does not read as it should stays text, and is refused with the setting's name.
+    read.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    /// Power loss.
+    #[default]
+    Power,
+    /// The end of the process.
+    Process,
+}
+
+/// The model that answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Model {
+    /// The model server's base URL.
+    pub(crate) url: Option<String>,
+    /// The model's name.
+    pub(crate) name: String,
+    /// The model server's key.
+    pub(crate) key: Option<Hidden>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            url: None,
+            name: "echo".to_owned(),
+            key: None,
+        }
+    }
+}
+
+/// A secret setting.
+#[derive(Clone)]
+pub(crate) struct Hidden(Secret);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+/// HTTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Largest JSON body, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// Longest wait for a request's headers, idle connections included.
+    pub(crate) header_timeout_s: u64,
+    /// Longest pause while a body arrives.
+    pub(crate) body_timeout_s: u64,
+    /// Most connections at a time; more wait to be accepted.
+    pub(crate) connections_max: NonZeroUsize,
+    /// Longest wait for running requests at the end.
+    pub(crate) shutdown_timeout_s: u64,
+    /// Origins that browsers may call from; `*` is any.
+    pub(crate) cors_origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            header_timeout_s: 30,
+            body_timeout_s: 30,
+            connections_max: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            shutdown_timeout_s: 30,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+impl Http {
+    /// What the dialects need of it.
+    pub(crate) fn options(&self) -> HttpOptions {
+        HttpOptions {
+            body_bytes_max: self.body_bytes_max,
+            body_pause_max: Duration::from_secs(self.body_timeout_s),
+            cors_origins: self.cors_origins.clone(),
+        }
+    }
+}
+
+/// Logs, on standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// For readers or for machines.
+    pub(crate) format: LogFormat,
+    /// What is logged, in the words of `tracing`'s filters. Every request is logged at `debug`.
+    pub(crate) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For a reader.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+fn load(file: &str, env: &[(&str, &str)], flags: &Overrides) -> anyhow::Result<Config> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("parlance.toml");
+    std::fs::write(&path, file).expect("a file");
+    let flags = Overrides {
+        config: Some(path),
+        ..flags.clone()
+    };
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_parts(&flags, env)
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let file = "listen = \"file\"\ndata = \"file\"\nproject = \"file\"";
+    let env = [("PARLANCE_LISTEN", "env"), ("PARLANCE_DATA", "env")];
+    let flags = Overrides {
+        listen: Some("flag".to_owned()),
+        ..Overrides::default()
+    };
+    let config = load(file, &env, &flags).expect("a configuration");
+    let data = config.data.to_string_lossy();
+    assert_eq!(
+        (config.listen.as_str(), &*data, config.project.as_str()),
+        ("flag", "env", "file")
+    );
+}
+
+#[test]
+fn every_setting_can_be_set_by_its_variable() {
+    for (name, value) in [
+        ("PARLANCE_HTTP_BODY_BYTES_MAX", "1024"),
+        ("PARLANCE_HTTP_CORS_ORIGINS", "http://a, http://b"),
+        ("PARLANCE_LOG_FORMAT", "json"),
+        ("PARLANCE_STRICT_NAMES", "true"),
+        ("PARLANCE_DURABILITY", "process"),
+        ("PARLANCE_MODEL", "echo"),
+        ("PARLANCE_MODEL_KEY", "secret"),
+        ("PARLANCE_WORKERS", "3"),
+    ] {
+        load("", &[(name, value)], &Overrides::default()).expect(name);
+    }
+    let origins = load(
+        "",
+        &[("PARLANCE_HTTP_CORS_ORIGINS", "a, b")],
+        &Overrides::default(),
+    );
+    assert_eq!(
+        origins.expect("a configuration").http.cors_origins,
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn what_nobody_knows_is_an_error() {
+    for file in [
+        "lisen = \"x\"",
+        "[http]\nbody = 1",
+        "durability = \"none\"",
+        "workers = 0",
+    ] {
+        load(file, &[], &Overrides::default()).expect_err(file);
+    }
+    load("", &[("PARLANCE_LISEN", "x")], &Overrides::default()).expect_err("an unknown variable");
+}
+
+#[test]
+fn what_is_not_in_this_version_is_an_error_that_says_so() {
+    for file in [
+        "store = \"postgres://h/d\"",
+        "store = \"oracle\"",
+        "model.url = \"http://h\"",
+    ] {
+        load(file, &[], &Overrides::default()).expect_err(file);
+    }
+}
+
+#[test]
+fn a_secret_setting_does_not_show() {
+    let config = load("model.key = \"hush-hush\"", &[], &Overrides::default());
+    assert!(!format!("{:?}", config.expect("a configuration")).contains("hush"));
+}

@@ -1,0 +1,98 @@
+//! Commands: carried out by the process that owns the data directory. A running server does it for
+//! whoever can reach its socket; otherwise the command takes the directory itself.
+
+mod execute;
+mod socket;
+
+use std::fmt;
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::wiring::wire;
+
+pub(crate) use socket::Control;
+
+/// What can be asked of the owner.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub(crate) enum Command {
+    /// Make a project.
+    CreateProject { name: String },
+    /// List all projects.
+    ListProjects,
+    /// Make an app.
+    CreateApp {
+        project: Option<String>,
+        name: String,
+        mode: String,
+        model: String,
+        instructions: Option<String>,
+    },
+    /// List a project's apps.
+    ListApps { project: Option<String> },
+    /// Make a key.
+    CreateKey {
+        project: Option<String>,
+        dialect: String,
+        app: String,
+        user: Option<String>,
+        scopes: Vec<String>,
+    },
+    /// List a project's keys.
+    ListKeys { project: Option<String> },
+    /// Revoke a key.
+    RevokeKey { project: Option<String>, id: String },
+}
+
+/// Why a command was not carried out, for its user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) message: String,
+    pub(crate) wrong_usage: bool,
+}
+
+impl Refusal {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            wrong_usage: false,
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            wrong_usage: true,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Carries a command out, through the running server if there is one, and gives what to print.
+pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Result<String> {
+    let dir = DataDir::open(&config.data)?;
+    let Some(_lock) = dir.lock()? else {
+        return socket::send(&dir, &command).await;
+    };
+    if !dir.has_store() {
+        bail!(
+            "there is no store in `{0}`; `parlance serve --data {0}` makes one",
+            dir.path().display()
+        );
+    }
+    let wired = wire(config, &dir)?;
+    let output = execute::execute(&wired.service, &config.project, command).await;
+    wired.tasks.shut_down().await;
+    wired.store.close().await;
+    Ok(output?)
+}

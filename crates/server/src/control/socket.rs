@@ -1,0 +1,131 @@
+//! The control socket: one line of JSON each way. Whoever can open it owns the data.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use parlance_domain::Service;
+use parlance_domain::tasks::Tasks;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::execute::execute;
+use super::{Command, Refusal};
+use crate::data_dir::{DataDir, make_private};
+
+/// Longest command, instructions included.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+/// How long a command waits for a server that is about to listen.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_STEP: Duration = Duration::from_millis(50);
+
+type Answer = Result<String, Refusal>;
+
+/// The listening end.
+pub(crate) struct Control {
+    path: PathBuf,
+}
+
+impl Control {
+    /// Listens and answers, until `tasks` are stopped. The directory must be locked, so that what is
+    /// there is left over from a process that is gone. `project` is meant where a command names none.
+    pub(crate) fn start(
+        dir: &DataDir,
+        service: Service,
+        project: &str,
+        tasks: &Tasks,
+    ) -> anyhow::Result<Self> {
+        let path = dir.socket()?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error)
+                    .with_context(|| format!("could not remove `{}`", path.display()));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)
+            .with_context(|| format!("could not listen on `{}`", path.display()))?;
+        make_private(&path)?;
+        let (stopping, own_tasks, project) = (tasks.stopping(), tasks.clone(), project.to_owned());
+        tasks.spawn(async move {
+            while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
+                let Ok((stream, _)) = accepted else { continue };
+                let (service, project) = (service.clone(), project.clone());
+                own_tasks.spawn(async move {
+                    if let Err(error) = answer(stream, &service, &project).await {
+                        tracing::warn!(error = %format!("{error:#}"), "could not answer a command");
+                    }
+                });
+            }
+        });
+        Ok(Self { path })
+    }
+
+    /// Removes the socket.
+    pub(crate) fn close(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the control socket was gone already");
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, service: &Service, project: &str) -> anyhow::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reader.take(LINE_BYTES_MAX))
+        .read_line(&mut line)
+        .await?;
+    let answer: Answer = match serde_json::from_str(&line) {
+        Ok(command) => execute(service, project, command).await,
+        Err(_) => Err(Refusal::failed(
+            "the server is of another version than this command",
+        )),
+    };
+    let mut bytes = serde_json::to_vec(&answer)?;
+    bytes.push(b'\n');
+    writer.write_all(&bytes).await?;
+    writer.shutdown().await?;
+    Ok(())
+}
+
+/// Has the running server carry a command out.
+pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<String> {
+    let stream = connect(dir).await?;
+    let (reader, mut writer) = stream.into_split();
+    let mut bytes = serde_json::to_vec(command)?;
+    bytes.push(b'\n');
+    writer
+        .write_all(&bytes)
+        .await
+        .context("the server does not read the command")?;
+    let mut line = String::new();
+    let read = BufReader::new(reader).read_line(&mut line).await;
+    if read.context("the server does not answer")? == 0 {
+        bail!("the server went away; whether the command was carried out is not known");
+    }
+    let answer: Answer = serde_json::from_str(&line).context("the server's answer is not right")?;
+    Ok(answer?)
+}
+
+async fn connect(dir: &DataDir) -> anyhow::Result<UnixStream> {
+    let path = dir.socket()?;
+    let connecting = async {
+        loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => return stream,
+                // The owner may be starting up, and not listening yet.
+                Err(_) => tokio::time::sleep(PATIENCE_STEP).await,
+            }
+        }
+    };
+    let connected = tokio::time::timeout(PATIENCE, connecting).await;
+    connected.with_context(|| {
+        format!(
+            "`{}` is in use, but its owner does not listen on `{}`",
+            dir.path().display(),
+            path.display()
+        )
+    })
+}

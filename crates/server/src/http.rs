@@ -1,0 +1,104 @@
+//! The listener: HTTP/1.1 with timeouts that fire, a bound on connections, and an end that lets
+//! running requests finish.
+//!
+//! hyper is driven directly, because `axum::serve` has no timeouts, and the version-sniffing builder
+//! of hyper-util waits for the first byte without one. HTTP/2 and TLS are a reverse proxy's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parlance_domain::fault::Chain;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::config::Http;
+
+/// The pause after the system refused a connection, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stopping`, then lets running requests finish, within the time that is set.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: &Http,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(settings.connections_max.get()));
+    let header_timeout = Duration::from_secs(settings.header_timeout_s);
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned();
+        let Some(slot) = stopping.run_until_cancelled(slot).await else {
+            break;
+        };
+        let slot = slot.context("the connections' bound is gone")?;
+        let accepted = match stopping.run_until_cancelled(listener.accept()).await {
+            None => break,
+            Some(Ok((stream, _))) => stream,
+            Some(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (router, stopping) = (router.clone(), stopping.clone());
+        connections.spawn(async move {
+            converse(accepted, router, header_timeout, stopping).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    let limit = Duration::from_secs(settings.shutdown_timeout_s);
+    if tokio::time::timeout(limit, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            requests = connections.len(),
+            "stopped before every request was answered"
+        );
+    }
+    Ok(())
+}
+
+/// Answers the requests of one connection.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    header_timeout: Duration,
+    stopping: CancellationToken,
+) {
+    // Answers are small and written at once; waiting to fill packets would only delay them.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let done = tokio::select! {
+        done = connection.as_mut() => done,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = done {
+        // Clients go away and dawdle; that is worth a look only when looking for it.
+        tracing::debug!(error = %Chain(&error), "a connection broke off");
+    }
+}

@@ -1,0 +1,133 @@
+//! `parlance serve`: from an empty directory to the last answered request.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, bail};
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parlance_domain::fault::Chain;
+use parlance_domain::{Clock, Service, Store, SystemClock};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::data_dir::DataDir;
+use crate::wiring::{Wired, wire};
+use crate::{background, bootstrap, http, telemetry};
+
+/// Serves until it is told to stop.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    let dir = DataDir::create(&config.data)?;
+    let Some(_lock) = dir.lock()? else {
+        bail!("another process is using `{}`", dir.path().display());
+    };
+    let metrics = telemetry::start_metrics()?;
+    let Wired {
+        service,
+        store,
+        tasks,
+    } = wire(&config, &dir)?;
+    recover(&*store).await?;
+    let listener = TcpListener::bind(&config.listen)
+        .await
+        .with_context(|| format!("could not listen on `{}`", config.listen))?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let control = Control::start(&dir, service.clone(), &config.project, &tasks)?;
+    let base = format!("http://{address}");
+    if let Some(text) = bootstrap::bootstrap(&service, &config.model.name, &base).await? {
+        // Directly, never through the logger: keys are in it.
+        io::stdout()
+            .write_all(text.as_bytes())
+            .context("could not show the new keys")?;
+    }
+    background::start(&tasks, &store, metrics.clone());
+    tracing::info!(
+        listen = %address,
+        data = %dir.path().display(),
+        "listening on {base}; the model is `echo`, which is built in, repeats what it is told, and \
+         is not a model"
+    );
+    let stopping = on_signal()?;
+    let router = router(service, config.http.options(), metrics);
+    http::serve(listener, router, &config.http, stopping).await?;
+    tasks.shut_down().await;
+    control.close();
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the store to order before anything is served.
+async fn recover(store: &dyn Store) -> anyhow::Result<()> {
+    let interrupted = store.fail_running_turns(SystemClock.now()).await;
+    let interrupted = interrupted.context("could not recover the store")?;
+    if interrupted > 0 {
+        tracing::warn!(
+            turns = interrupted,
+            "{interrupted} turns were interrupted and have failed"
+        );
+    }
+    Ok(())
+}
+
+/// Done at the first SIGTERM or SIGINT.
+fn on_signal() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("could not wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not wait for SIGINT")?;
+    let (stopping, told) = (CancellationToken::new(), CancellationToken::new());
+    let stop = stopping.clone();
+    let wait = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop: finishing the requests that are running");
+        stop.cancel();
+        drop(told);
+    };
+    // Outlives `Tasks`: nothing has to wait for it at the end.
+    tokio_util::task::TaskTracker::new().spawn(wait);
+    Ok(stopping)
+}
+
+#[derive(Clone)]
+struct Operators {
+    service: Service,
+    metrics: PrometheusHandle,
+}
+
+/// All dialects, and what operators ask.
+fn router(
+    service: Service,
+    options: parlance_dialects::HttpOptions,
+    metrics: PrometheusHandle,
+) -> Router {
+    let dialects = parlance_dialects::mount(&service, options);
+    let operators = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route(
+            "/metrics",
+            get(async |State(operators): State<Operators>| operators.metrics.render()),
+        )
+        .with_state(Operators { service, metrics });
+    operators.merge(dialects)
+}
+
+async fn ready(State(operators): State<Operators>) -> impl IntoResponse {
+    match operators.service.ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n"),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+    }
+}

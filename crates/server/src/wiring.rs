@@ -1,0 +1,59 @@
+//! Puts the concrete parts together: the one place that knows which there are.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use parlance_domain::service::Ports;
+use parlance_domain::tasks::Tasks;
+use parlance_domain::{Clock, IdSource, Service, Settings, Store, SystemClock};
+use parlance_store::sqlite::{self, Sqlite};
+use parlance_upstream::Echo;
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::config::{Config, Durability};
+use crate::data_dir::DataDir;
+
+/// The service, with the store that has to be closed in the end.
+pub(crate) struct Wired {
+    pub(crate) service: Service,
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) tasks: Tasks,
+}
+
+/// Opens the store and puts the service over it. The directory must be locked.
+pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
+    let durability = match config.durability {
+        Durability::Power => sqlite::Durability::Power,
+        Durability::Process => sqlite::Durability::Process,
+    };
+    let options = sqlite::Options {
+        durability,
+        ..sqlite::Options::default()
+    };
+    let store = Sqlite::open(dir.path(), options)
+        .with_context(|| format!("could not open the store in `{}`", dir.path().display()))?;
+    let store = Arc::new(store);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut seed = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .context("the system gives no random bits")?;
+    let tasks = Tasks::default();
+    let port: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
+    let ports = Ports {
+        store: port,
+        model: Arc::new(Echo),
+        clock: Arc::clone(&clock),
+        ids: Arc::new(IdSource::new(clock, seed)),
+        tasks: tasks.clone(),
+    };
+    let settings = Settings {
+        strict_names: config.strict_names,
+    };
+    Ok(Wired {
+        service: Service::new(ports, settings),
+        store,
+        tasks,
+    })
+}

@@ -1,0 +1,192 @@
+//! How model values are written as bytes and numbers. Pure: no SQL, no sealing.
+
+use std::collections::BTreeSet;
+
+use parlance_domain::Json;
+use parlance_domain::model::{
+    Extras, ItemContent, ItemFilter, ItemKind, ItemType, Metadata, Native, Role, Scopes,
+    TurnFailure, TurnState,
+};
+use serde::Serialize;
+
+/// A body without anything native.
+const PLAIN: u8 = 0;
+/// A body with something native before the payload.
+const WITH_NATIVE: u8 = 1;
+
+/// The payload and what is native, in one piece.
+pub(crate) fn body(content: &ItemContent) -> Vec<u8> {
+    let payload = content.payload.text().as_bytes();
+    let Some(native) = &content.native else {
+        let mut bytes = Vec::with_capacity(1 + payload.len());
+        bytes.push(PLAIN);
+        bytes.extend_from_slice(payload);
+        return bytes;
+    };
+    let (dialect, json) = (native.dialect.as_bytes(), native.json.text().as_bytes());
+    let mut bytes = Vec::with_capacity(17 + dialect.len() + json.len() + payload.len());
+    bytes.push(WITH_NATIVE);
+    for part in [dialect, json] {
+        bytes.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Reads [`body`].
+pub(crate) fn read_body(kind: ItemKind, bytes: &[u8]) -> Option<ItemContent> {
+    let (form, rest) = bytes.split_first()?;
+    let (native, payload) = match *form {
+        PLAIN => (None, rest),
+        WITH_NATIVE => {
+            let (dialect, rest) = read_part(rest)?;
+            let (json, rest) = read_part(rest)?;
+            let native = Native {
+                dialect: text(dialect)?,
+                json: Json::parse(text(json)?).ok()?,
+            };
+            (Some(native), rest)
+        }
+        _ => return None,
+    };
+    let payload = Json::parse(text(payload)?).ok()?;
+    Some(ItemContent {
+        kind,
+        payload,
+        native,
+    })
+}
+
+fn read_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)
+}
+
+/// Reads bytes that were text.
+pub(crate) fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_owned()).ok()
+}
+
+/// Metadata; none where there are no pairs.
+pub(crate) fn metadata(metadata: &Metadata) -> Option<Vec<u8>> {
+    (!metadata.is_empty()).then(|| json(metadata.pairs()))
+}
+
+/// Reads [`metadata`].
+pub(crate) fn read_metadata(bytes: &[u8]) -> Option<Metadata> {
+    serde_json::from_slice(bytes).ok().map(Metadata::stored)
+}
+
+/// Extras; none where there are none.
+pub(crate) fn extras(extras: &Extras) -> Option<Vec<u8>> {
+    (!extras.is_empty()).then(|| json(extras))
+}
+
+/// Reads [`extras`].
+pub(crate) fn read_extras(bytes: &[u8]) -> Option<Extras> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// The scopes of a key; none where it may do everything.
+pub(crate) fn scopes(scopes: &Scopes) -> Option<String> {
+    match scopes {
+        Scopes::All => None,
+        Scopes::Only(scopes) => text(&json(scopes)),
+    }
+}
+
+/// Reads [`scopes`].
+pub(crate) fn read_scopes(text: Option<&str>) -> Option<Scopes> {
+    let Some(text) = text else {
+        return Some(Scopes::All);
+    };
+    let scopes: BTreeSet<String> = serde_json::from_str(text).ok()?;
+    Some(Scopes::Only(scopes))
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    // Text, lists and maps by text can always be written, so the fallback is never taken.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// The number of an item's kind. Messages come first: see [`kinds`].
+pub(crate) const fn kind(kind: &ItemKind) -> i64 {
+    match kind {
+        ItemKind::Message(Role::User) => 0,
+        ItemKind::Message(Role::Assistant) => 1,
+        ItemKind::Message(Role::System) => 2,
+        ItemKind::Message(Role::Developer) => 3,
+        ItemKind::Message(Role::Other) => 4,
+        ItemKind::Typed(_) => 5,
+        ItemKind::Event => 6,
+    }
+}
+
+/// The type of an item that is neither message nor event.
+pub(crate) fn item_type(kind: &ItemKind) -> Option<&str> {
+    match kind {
+        ItemKind::Typed(item_type) => Some(item_type.name()),
+        ItemKind::Message(_) | ItemKind::Event => None,
+    }
+}
+
+/// Reads [`kind`] and [`item_type`].
+pub(crate) fn read_kind(kind: i64, item_type: Option<&str>) -> Option<ItemKind> {
+    let role = match kind {
+        0 => Role::User,
+        1 => Role::Assistant,
+        2 => Role::System,
+        3 => Role::Developer,
+        4 => Role::Other,
+        5 => return ItemType::parse(item_type?).ok().map(ItemKind::Typed),
+        6 => return Some(ItemKind::Event),
+        _ => return None,
+    };
+    Some(ItemKind::Message(role))
+}
+
+/// The kinds that a filter lets through, a bit for each number, and the type that it lets through
+/// besides.
+pub(crate) fn kinds(filter: &ItemFilter) -> (i64, Option<&str>) {
+    match filter {
+        ItemFilter::Everything => (0b111_1111, None),
+        ItemFilter::NoEvents => (0b011_1111, None),
+        ItemFilter::Dialogue => (0b000_0011, None),
+        ItemFilter::OfType(item_type) => {
+            let kinds = match item_type.name() {
+                "message" => 0b001_1111,
+                "event" => 0b100_0000,
+                _ => 0,
+            };
+            (kinds, Some(item_type.name()))
+        }
+    }
+}
+
+/// The number of a turn's state.
+pub(crate) const fn state(state: TurnState) -> i64 {
+    match state {
+        TurnState::Running => 0,
+        TurnState::Completed => 1,
+        TurnState::Cancelled => 2,
+        TurnState::Failed(TurnFailure::Interrupted) => 3,
+        TurnState::Failed(TurnFailure::Upstream) => 4,
+        TurnState::Failed(TurnFailure::TooLong) => 5,
+        TurnState::Failed(TurnFailure::Internal) => 6,
+    }
+}
+
+/// Reads [`state`].
+pub(crate) const fn read_state(state: i64) -> Option<TurnState> {
+    Some(match state {
+        0 => TurnState::Running,
+        1 => TurnState::Completed,
+        2 => TurnState::Cancelled,
+        3 => TurnState::Failed(TurnFailure::Interrupted),
+        4 => TurnState::Failed(TurnFailure::Upstream),
+        5 => TurnState::Failed(TurnFailure::TooLong),
+        6 => TurnState::Failed(TurnFailure::Internal),
+        _ => return None,
+    })
+}

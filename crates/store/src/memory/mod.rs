@@ -1,0 +1,199 @@
+//! The model that real stores are compared with. It keeps everything in maps under one lock and reads
+//! by looking at all of it, so that there is little to get wrong. For tests only.
+
+mod apply;
+mod list;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use parlance_domain::clock::Timestamp;
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ItemId, KeyId, TurnId};
+use parlance_domain::model::{
+    App, Conversation, ConversationQuery, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord, Page,
+    Principal, Project, ProjectId, Turn, TurnFailure, TurnState, User,
+};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
+
+/// A store in memory.
+#[derive(Default)]
+pub struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    projects: BTreeMap<ProjectId, Project>,
+    apps: BTreeMap<(ProjectId, AppId), App>,
+    keys: BTreeMap<(ProjectId, KeyId), (KeyDigest, KeyRecord)>,
+    living: BTreeMap<(ProjectId, ConversationId), Living>,
+    deleted: BTreeMap<(ProjectId, ConversationId), Tombstone>,
+}
+
+/// A conversation with all that is in it.
+#[derive(Clone)]
+struct Living {
+    user: Option<User>,
+    conversation: Conversation,
+    last_item: Option<ItemId>,
+    items: BTreeMap<u64, Item>,
+    turns: BTreeMap<TurnId, Turn>,
+}
+
+/// What is remembered of a deleted conversation.
+#[derive(Clone)]
+struct Tombstone {
+    user: Option<User>,
+    app: AppId,
+    updated_at: Timestamp,
+    deleted_at: Timestamp,
+}
+
+impl State {
+    /// The conversation that the principal means.
+    fn find(&self, who: &Principal, of: ConversationRef) -> Option<&Living> {
+        self.living
+            .iter()
+            .filter(|((project, id), _)| *project == who.project && of.names(*id))
+            .map(|(_, living)| living)
+            .find(|living| sees(who, living.user.as_ref(), living.conversation.app))
+    }
+
+    fn needed(&self, who: &Principal, of: ConversationRef) -> Result<&Living, StoreError> {
+        self.find(who, of).ok_or(StoreError::NoConversation)
+    }
+}
+
+/// Whether the principal sees what belongs to `user` and was made with `app`.
+fn sees(who: &Principal, user: Option<&User>, app: AppId) -> bool {
+    who.user.as_ref() == user && who.app.is_none_or(|own| own == app)
+}
+
+impl Memory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn conversation(
+        &self,
+        who: &Principal,
+        id: ConversationRef,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .find(who, id)
+            .map(|living| living.conversation.clone()))
+    }
+
+    async fn conversations(
+        &self,
+        who: &Principal,
+        query: &ConversationQuery,
+    ) -> Result<Page<Conversation>, StoreError> {
+        list::conversations(&self.state(), who, query)
+    }
+
+    async fn items(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        query: &ItemQuery,
+    ) -> Result<Page<Item>, StoreError> {
+        Ok(list::items(self.state().needed(who, of)?, query))
+    }
+
+    async fn item(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        item: &ItemRef,
+    ) -> Result<Item, StoreError> {
+        let state = self.state();
+        let mut items = state.needed(who, of)?.items.values();
+        let found = items.find(|candidate| item.names(candidate));
+        found.cloned().ok_or(StoreError::NoItem)
+    }
+
+    async fn turns(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+        turns: &[TurnId],
+    ) -> Result<Vec<Turn>, StoreError> {
+        let state = self.state();
+        let own = state.needed(who, of)?.turns.values();
+        Ok(own
+            .filter(|turn| turns.contains(&turn.id))
+            .cloned()
+            .collect())
+    }
+
+    async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        let mut state = self.state();
+        let mut changed = state.clone();
+        let outcomes = apply::apply(&mut changed, who, batch)?;
+        *state = changed;
+        Ok(outcomes)
+    }
+
+    async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
+        let state = self.state();
+        let mut keys = state.keys.values();
+        let found = keys.find(|(own, _)| own == digest);
+        Ok(found.map(|(_, key)| key.clone()))
+    }
+
+    async fn projects(&self) -> Result<Vec<Project>, StoreError> {
+        Ok(self.state().projects.values().cloned().collect())
+    }
+
+    async fn apps(&self, project: ProjectId) -> Result<Vec<App>, StoreError> {
+        let state = self.state();
+        let apps = state.apps.values().filter(|app| app.project == project);
+        Ok(apps.cloned().collect())
+    }
+
+    async fn app(&self, project: ProjectId, id: AppId) -> Result<Option<App>, StoreError> {
+        Ok(self.state().apps.get(&(project, id)).cloned())
+    }
+
+    async fn keys(&self, project: ProjectId) -> Result<Vec<KeyRecord>, StoreError> {
+        let state = self.state();
+        let keys = state.keys.values().map(|(_, key)| key);
+        Ok(keys.filter(|key| key.project == project).cloned().collect())
+    }
+
+    async fn administer(&self, write: &AdminWrite) -> Result<(), StoreError> {
+        apply::administer(&mut self.state(), write)
+    }
+
+    async fn fail_running_turns(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let mut failed = 0;
+        for living in self.state().living.values_mut() {
+            let Some(running) = living.conversation.running.take() else {
+                continue;
+            };
+            failed += 1;
+            if let Some(turn) = living.turns.get_mut(&running) {
+                turn.state = TurnState::Failed(TurnFailure::Interrupted);
+                turn.finished_at = Some(at);
+            }
+        }
+        Ok(failed)
+    }
+
+    async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError> {
+        self.state()
+            .deleted
+            .retain(|_, tombstone| tombstone.deleted_at >= forget_before);
+        Ok(false)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

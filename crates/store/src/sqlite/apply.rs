@@ -1,0 +1,433 @@
+//! Applies encoded batches, inside a transaction that the writer has begun.
+//!
+//! Invariant: a write checks before it changes, so a refusal of a batch's only write has changed
+//! nothing. See [`refuses_first`] for the exceptions.
+
+use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
+use parlance_domain::model::first_section;
+use parlance_domain::store::{Outcome, StoreError};
+use parlance_domain::{ConversationId, SectionId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
+use super::search::{ItemAt, find_item};
+use super::sql;
+use super::value::{Bits, Span, Trouble, Who, count, number};
+
+/// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
+/// taken back.
+pub(super) fn refuses_first(batch: &Encoded) -> bool {
+    match batch.writes.as_slice() {
+        [] => true,
+        [Change { what, .. }] => match what {
+            What::Create(new) => no_aliases(&new.items),
+            // Whether a turn is new turns out when it is inserted, before all else.
+            What::Add(_, items) => no_aliases(items),
+            What::Remove(items) => items.len() <= 1,
+            What::Title(_)
+            | What::Metadata(_)
+            | What::Active(_)
+            | What::Section(_)
+            | What::Replace(..)
+            | What::Delete => true,
+        },
+        _ => false,
+    }
+}
+
+fn no_aliases(items: &[ItemRow]) -> bool {
+    items.iter().all(|item| item.alias.is_none())
+}
+
+/// Checks the batch's preconditions and applies its writes.
+pub(super) fn apply(db: &Connection, batch: &Encoded) -> Result<Vec<Outcome>, Trouble> {
+    for require in &batch.require {
+        check(db, &batch.who, require)?;
+    }
+    batch
+        .writes
+        .iter()
+        .map(|change| write(db, &batch.who, change))
+        .collect()
+}
+
+fn check(db: &Connection, who: &Who, require: &AsRead) -> Result<(), Trouble> {
+    let found = match head(db, who, require.conversation) {
+        Ok(head) => find_item(db, head.scope(who), head.next_seq, require.item)?,
+        Err(Trouble::Refused(StoreError::NoConversation)) => None,
+        Err(trouble) => return Err(trouble),
+    };
+    match found {
+        Some(item) if item.modified_at == require.modified_at => Ok(()),
+        _ => Err(StoreError::Changed.into()),
+    }
+}
+
+/// A conversation as far as writes are concerned.
+struct Head {
+    id: Bits,
+    app: Bits,
+    updated_at: i64,
+    section: Option<Bits>,
+    running: Option<Bits>,
+    next_seq: i64,
+    last_item: Option<Bits>,
+    turns: i64,
+}
+
+/// A conversation that was found to be the principal's.
+#[derive(Clone, Copy)]
+pub(super) struct Scope {
+    pub(super) project: i64,
+    pub(super) conversation: Bits,
+}
+
+impl Head {
+    fn scope(&self, who: &Who) -> Scope {
+        Scope {
+            project: who.project,
+            conversation: self.id,
+        }
+    }
+
+    fn touch(&mut self, at: i64) {
+        self.updated_at = self.updated_at.max(at);
+    }
+
+    fn section_id(&self) -> SectionId {
+        self.section
+            .map_or_else(|| first_section(self.id.id()), Bits::id)
+    }
+}
+
+fn head(db: &Connection, who: &Who, of: Span) -> Result<Head, Trouble> {
+    let found = db
+        .prepare_cached(sql::HEAD)?
+        .query_row(
+            params![who.project, of.low, of.high, who.owner, who.app],
+            |row| {
+                Ok(Head {
+                    id: row.get(0)?,
+                    app: row.get(1)?,
+                    updated_at: row.get(2)?,
+                    section: row.get(3)?,
+                    running: row.get(4)?,
+                    next_seq: row.get(5)?,
+                    last_item: row.get(6)?,
+                    turns: row.get(7)?,
+                })
+            },
+        )
+        .optional()?;
+    found.ok_or_else(|| StoreError::NoConversation.into())
+}
+
+fn save(db: &Connection, who: &Who, head: &Head) -> Result<(), Trouble> {
+    db.prepare_cached(sql::SAVE_HEAD)?.execute(params![
+        who.project,
+        head.id,
+        head.updated_at,
+        head.section,
+        head.running,
+        head.next_seq,
+        head.last_item,
+        head.turns,
+    ])?;
+    Ok(())
+}
+
+fn write(db: &Connection, who: &Who, change: &Change) -> Result<Outcome, Trouble> {
+    if let What::Create(new) = &change.what {
+        return create(db, who, change, new);
+    }
+    let mut head = head(db, who, change.of)?;
+    if let What::Delete = change.what {
+        return delete(db, who, &head, change.at);
+    }
+    head.touch(change.at);
+    match &change.what {
+        // Done above.
+        What::Create(_) | What::Delete => {}
+        What::Add(addition, items) => return add(db, who, head, change.at, addition, items),
+        What::Title(title) => {
+            db.prepare_cached(sql::SET_TITLE)?.execute(params![
+                who.project,
+                head.id,
+                head.updated_at,
+                title
+            ])?;
+        }
+        What::Metadata(metadata) => {
+            db.prepare_cached(sql::SET_METADATA)?.execute(params![
+                who.project,
+                head.id,
+                head.updated_at,
+                metadata
+            ])?;
+        }
+        What::Active(active) => {
+            db.prepare_cached(sql::SET_ACTIVE)?
+                .execute(params![who.project, head.id, active])?;
+        }
+        What::Section(section) => {
+            head.section = Some(*section);
+            save(db, who, &head)?;
+        }
+        What::Replace(item, body) => {
+            let item = needed_item(db, who, &head, *item)?;
+            db.prepare_cached(sql::REPLACE_ITEM)?.execute(params![
+                who.project,
+                head.id,
+                item.seq,
+                body,
+                change.at
+            ])?;
+            save(db, who, &head)?;
+        }
+        What::Remove(items) => {
+            for item in items {
+                remove_item(db, who, &head, *item)?;
+            }
+            save(db, who, &head)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn create(db: &Connection, who: &Who, change: &Change, new: &Created) -> Result<Outcome, Trouble> {
+    let taken: bool = db
+        .prepare_cached(sql::IS_TAKEN)?
+        .query_row(params![who.project, change.of.low, change.of.high], |row| {
+            row.get(0)
+        })?;
+    if taken {
+        return Err(StoreError::IdClash.into());
+    }
+    let last_item = rising(None, &new.items)?;
+    db.prepare_cached(sql::CREATE)?.execute(params![
+        who.project,
+        new.id,
+        new.app,
+        who.owner,
+        change.at,
+        new.active,
+        length(&new.items),
+        last_item,
+        new.title,
+        new.metadata,
+        new.extras,
+    ])?;
+    let place = ItemPlace {
+        scope: Scope {
+            project: who.project,
+            conversation: new.id,
+        },
+        first_seq: 0,
+        section: None,
+        turn: None,
+    };
+    place.add(db, &new.items)?;
+    Ok(Outcome::Done)
+}
+
+fn add(
+    db: &Connection,
+    who: &Who,
+    mut head: Head,
+    at: i64,
+    addition: &Addition,
+    items: &[ItemRow],
+) -> Result<Outcome, Trouble> {
+    match addition {
+        Addition::Start(_) if head.running.is_some() => {
+            return Err(StoreError::TurnRunning.into());
+        }
+        Addition::Finish { turn, .. } if head.running != Some(*turn) => {
+            return Err(StoreError::NoTurn.into());
+        }
+        Addition::Alone | Addition::Start(_) | Addition::Finish { .. } => {}
+    }
+    head.last_item = rising(head.last_item, items)?;
+    let place = ItemPlace {
+        scope: head.scope(who),
+        first_seq: head.next_seq,
+        section: head.section,
+        turn: addition.turn(),
+    };
+    head.next_seq = head.next_seq.saturating_add(length(items));
+    turn_row(db, place.scope, &mut head, at, addition)?;
+    save(db, who, &head)?;
+    let added = Outcome::Added {
+        first_seq: count(place.first_seq),
+        section: head.section_id(),
+    };
+    place.add(db, items)?;
+    Ok(added)
+}
+
+impl Addition {
+    const fn turn(&self) -> Option<Bits> {
+        match self {
+            Self::Alone => None,
+            Self::Start(turn) | Self::Finish { turn, .. } => Some(*turn),
+        }
+    }
+}
+
+/// Begins or ends a turn's own row.
+fn turn_row(
+    db: &Connection,
+    scope: Scope,
+    head: &mut Head,
+    at: i64,
+    addition: &Addition,
+) -> Result<(), Trouble> {
+    match addition {
+        Addition::Alone => {}
+        Addition::Start(turn) => {
+            let first_seq = head.next_seq;
+            let inserted = db.prepare_cached(sql::START_TURN)?.execute(params![
+                scope.project,
+                scope.conversation,
+                turn,
+                at,
+                first_seq
+            ])?;
+            if inserted == 0 {
+                return Err(StoreError::IdClash.into());
+            }
+            head.running = Some(*turn);
+            head.turns = head.turns.saturating_add(1);
+        }
+        Addition::Finish {
+            turn,
+            state,
+            input_tokens,
+            output_tokens,
+        } => {
+            db.prepare_cached(sql::FINISH_TURN)?.execute(params![
+                scope.project,
+                scope.conversation,
+                turn,
+                state,
+                at,
+                input_tokens,
+                output_tokens,
+                head.next_seq,
+            ])?;
+            head.running = None;
+        }
+    }
+    Ok(())
+}
+
+/// The highest id after `items` were added; [`StoreError::StaleItemId`] if they do not rise.
+fn rising(mut last: Option<Bits>, items: &[ItemRow]) -> Result<Option<Bits>, StoreError> {
+    for item in items {
+        if let Some(last) = last.filter(|last| *last >= item.id) {
+            return Err(StoreError::StaleItemId { last: last.id() });
+        }
+        last = Some(item.id);
+    }
+    Ok(last)
+}
+
+fn length(items: &[ItemRow]) -> i64 {
+    number(u64::try_from(items.len()).unwrap_or(u64::MAX))
+}
+
+/// Where items are added.
+struct ItemPlace {
+    scope: Scope,
+    first_seq: i64,
+    section: Option<Bits>,
+    turn: Option<Bits>,
+}
+
+impl ItemPlace {
+    fn add(&self, db: &Connection, items: &[ItemRow]) -> Result<(), Trouble> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let Scope {
+            project,
+            conversation,
+        } = self.scope;
+        let mut insert = db.prepare_cached(sql::ADD_ITEM)?;
+        for (item, seq) in items.iter().zip(self.first_seq..) {
+            let (hash, alias) = item.alias.as_ref().map(|(hash, text)| (hash, text)).unzip();
+            if let Some(hash) = hash {
+                let inserted = db.prepare_cached(sql::ADD_ALIAS)?.execute(params![
+                    project,
+                    conversation,
+                    hash,
+                    seq
+                ])?;
+                if inserted == 0 {
+                    return Err(StoreError::DuplicateItem.into());
+                }
+            }
+            insert.execute(params![
+                project,
+                conversation,
+                seq,
+                item.id,
+                item.kind,
+                item.item_type,
+                self.turn,
+                self.section,
+                hash,
+                alias,
+                item.body,
+            ])?;
+        }
+        Ok(())
+    }
+}
+
+fn needed_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<ItemAt, Trouble> {
+    find_item(db, head.scope(who), head.next_seq, item)?.ok_or_else(|| StoreError::NoItem.into())
+}
+
+fn remove_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<(), Trouble> {
+    let item = needed_item(db, who, head, item)?;
+    let alias: Option<Bits> = db
+        .prepare_cached(sql::ITEM_ALIAS)?
+        .query_row(params![who.project, head.id, item.seq], |row| row.get(0))?;
+    if let Some(alias) = alias {
+        db.prepare_cached(sql::REMOVE_ALIAS)?
+            .execute(params![who.project, head.id, alias])?;
+    }
+    db.prepare_cached(sql::REMOVE_ITEM)?
+        .execute(params![who.project, head.id, item.seq])?;
+    Ok(())
+}
+
+/// Takes the conversation away and leaves a tombstone, which keeps its place in lists as it was.
+/// What is in it goes at once if it is little, else with the sweep.
+fn delete(db: &Connection, who: &Who, head: &Head, at: i64) -> Result<Outcome, Trouble> {
+    db.prepare_cached(sql::DELETE)?
+        .execute(params![who.project, head.id])?;
+    db.prepare_cached(sql::BURY)?.execute(params![
+        who.project,
+        head.id,
+        head.app,
+        who.owner,
+        head.updated_at,
+        at
+    ])?;
+    let rows = head.next_seq.saturating_add(head.turns);
+    if rows > number(PURGE_INLINE_ITEMS_MAX) {
+        db.prepare_cached(sql::PURGE_LATER)?
+            .execute(params![who.project, head.id])?;
+    } else if rows > 0 {
+        for purge in [sql::PURGE_ITEMS, sql::PURGE_ALIASES, sql::PURGE_TURNS] {
+            db.prepare_cached(purge)?
+                .execute(params![who.project, head.id])?;
+        }
+    }
+    Ok(Outcome::Deleted {
+        conversation: head.id.id::<ConversationId>(),
+        running: head.running.map(Bits::id),
+    })
+}

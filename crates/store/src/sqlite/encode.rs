@@ -1,0 +1,299 @@
+//! A batch in the form that the writer applies: content sealed, ids and times as they are stored.
+//!
+//! This happens in the caller's task, because the writer's time is everybody's.
+
+use parlance_domain::ids::Ref;
+use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, ProjectId};
+use parlance_domain::store::{Batch, Require, StoreError, Write};
+use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
+
+use super::value::{Bits, Span, Who, number, unavailable};
+use crate::codec;
+use crate::seal::{Field, Place, Record, Sealed, Sealer};
+
+/// A batch, ready to be applied.
+pub(super) struct Encoded {
+    pub(super) who: Who,
+    pub(super) require: Vec<AsRead>,
+    pub(super) writes: Vec<Change>,
+}
+
+/// [`Require::ItemAsRead`].
+pub(super) struct AsRead {
+    pub(super) conversation: Span,
+    pub(super) item: Bits,
+    pub(super) modified_at: Option<i64>,
+}
+
+/// A [`Write`]: the conversation and what happens to it.
+pub(super) struct Change {
+    pub(super) of: Span,
+    pub(super) at: i64,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    /// `of` is the range that must be free.
+    Create(Box<Created>),
+    Add(Addition, Vec<ItemRow>),
+    Title(Option<Sealed>),
+    Metadata(Option<Sealed>),
+    Active(bool),
+    Section(Bits),
+    Replace(Bits, Sealed),
+    Remove(Vec<Bits>),
+    Delete,
+}
+
+/// What items come with.
+pub(super) enum Addition {
+    Alone,
+    Start(Bits),
+    Finish {
+        turn: Bits,
+        state: i64,
+        input_tokens: i64,
+        output_tokens: i64,
+    },
+}
+
+pub(super) struct Created {
+    pub(super) id: Bits,
+    pub(super) app: Bits,
+    pub(super) active: bool,
+    pub(super) title: Option<Sealed>,
+    pub(super) metadata: Option<Sealed>,
+    pub(super) extras: Option<Sealed>,
+    pub(super) items: Vec<ItemRow>,
+}
+
+pub(super) struct ItemRow {
+    pub(super) id: Bits,
+    pub(super) kind: i64,
+    pub(super) item_type: Option<String>,
+    pub(super) alias: Option<(Bits, Sealed)>,
+    pub(super) body: Sealed,
+}
+
+/// Encodes batches of one principal.
+pub(super) struct Encoder<'a> {
+    pub(super) project: ProjectId,
+    pub(super) sealer: &'a dyn Sealer,
+}
+
+impl Encoder<'_> {
+    pub(super) fn batch(&self, who: &Principal, batch: &Batch) -> Result<Encoded, StoreError> {
+        let require = batch.require.iter().map(|require| {
+            let Require::ItemAsRead {
+                conversation,
+                item,
+                modified_at,
+            } = require;
+            AsRead {
+                conversation: Ref::from(*conversation).into(),
+                item: Bits::of(*item),
+                modified_at: modified_at.map(Timestamp::micros),
+            }
+        });
+        Ok(Encoded {
+            who: Who::of(who, self.sealer),
+            require: require.collect(),
+            writes: batch
+                .writes
+                .iter()
+                .map(|write| self.change(write))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn change(&self, write: &Write) -> Result<Change, StoreError> {
+        let (of, at) = target(write);
+        Ok(Change {
+            of: of.into(),
+            at: at.micros(),
+            what: self.what(write)?,
+        })
+    }
+
+    fn what(&self, write: &Write) -> Result<What, StoreError> {
+        Ok(match write {
+            Write::Create(new) => What::Create(Box::new(self.created(new)?)),
+            Write::SetTitle {
+                conversation,
+                title,
+                ..
+            } => {
+                let plain = title.as_ref().map(|title| title.as_bytes().to_vec());
+                What::Title(self.field(*conversation, Field::Title, plain)?)
+            }
+            Write::SetMetadata {
+                conversation,
+                metadata,
+                ..
+            } => {
+                let plain = codec::metadata(metadata);
+                What::Metadata(self.field(*conversation, Field::Metadata, plain)?)
+            }
+            Write::SetActive { active, .. } => What::Active(*active),
+            Write::StartSection { section, .. } => What::Section(Bits::of(*section)),
+            Write::ReplaceItem {
+                conversation: id,
+                item,
+                content,
+                ..
+            } => What::Replace(Bits::of(*item), self.body(*id, *item, content)?),
+            Write::RemoveItems { items, .. } => {
+                What::Remove(items.iter().map(|item| Bits::of(*item)).collect())
+            }
+            Write::Delete { .. } => What::Delete,
+            Write::Append {
+                conversation,
+                items,
+                ..
+            } => What::Add(Addition::Alone, self.items(*conversation, items)?),
+            Write::StartTurn {
+                conversation,
+                turn,
+                input,
+                ..
+            } => {
+                let start = Addition::Start(Bits::of(*turn));
+                What::Add(start, self.items(*conversation, input)?)
+            }
+            Write::FinishTurn {
+                conversation,
+                turn,
+                state,
+                usage,
+                output,
+                ..
+            } => {
+                let finish = Addition::Finish {
+                    turn: Bits::of(*turn),
+                    state: codec::state(*state),
+                    input_tokens: number(usage.input_tokens),
+                    output_tokens: number(usage.output_tokens),
+                };
+                What::Add(finish, self.items(*conversation, output)?)
+            }
+        })
+    }
+
+    fn body(
+        &self,
+        conversation: ConversationId,
+        item: ItemId,
+        content: &ItemContent,
+    ) -> Result<Sealed, StoreError> {
+        let record = Record::Item { conversation, item };
+        self.seal(record, Field::Body, codec::body(content))
+    }
+
+    fn created(&self, new: &NewConversation) -> Result<Created, StoreError> {
+        let title = new.title.as_ref().map(|title| title.as_bytes().to_vec());
+        Ok(Created {
+            id: Bits::of(new.id),
+            app: Bits::of(new.app),
+            active: new.active,
+            title: self.field(new.id, Field::Title, title)?,
+            metadata: self.field(new.id, Field::Metadata, codec::metadata(&new.metadata))?,
+            extras: self.field(new.id, Field::Extras, codec::extras(&new.extras))?,
+            items: self.items(new.id, &new.items)?,
+        })
+    }
+
+    fn items(
+        &self,
+        conversation: ConversationId,
+        items: &[NewItem],
+    ) -> Result<Vec<ItemRow>, StoreError> {
+        items
+            .iter()
+            .map(|item| self.item(conversation, item))
+            .collect()
+    }
+
+    fn item(&self, conversation: ConversationId, item: &NewItem) -> Result<ItemRow, StoreError> {
+        let record = Record::Item {
+            conversation,
+            item: item.id,
+        };
+        let alias = match &item.alias {
+            None => None,
+            Some(alias) => {
+                let hash = self.sealer.alias_hash(self.project, conversation, alias);
+                let sealed = self.seal(record, Field::Alias, alias.as_bytes().to_vec())?;
+                Some((Bits::from(u128::from_be_bytes(hash)), sealed))
+            }
+        };
+        Ok(ItemRow {
+            id: Bits::of(item.id),
+            kind: codec::kind(&item.content.kind),
+            item_type: codec::item_type(&item.content.kind).map(ToOwned::to_owned),
+            alias,
+            body: self.body(conversation, item.id, &item.content)?,
+        })
+    }
+
+    fn field(
+        &self,
+        conversation: ConversationId,
+        field: Field,
+        plain: Option<Vec<u8>>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let record = Record::Conversation(conversation);
+        plain
+            .map(|plain| self.seal(record, field, plain))
+            .transpose()
+    }
+
+    pub(super) fn seal(
+        &self,
+        record: Record,
+        field: Field,
+        plain: Vec<u8>,
+    ) -> Result<Sealed, StoreError> {
+        let place = Place {
+            project: self.project,
+            record,
+            field,
+        };
+        self.sealer
+            .seal(&place, plain)
+            .map_err(|error| unavailable("sealing content", error))
+    }
+}
+
+/// The conversation that a write is about, and when it is made.
+fn target(write: &Write) -> (ConversationRef, Timestamp) {
+    match write {
+        Write::Create(new) => (Ref::clashing_with(new.id), new.at),
+        Write::Delete { conversation, at } => (*conversation, *at),
+        // Changes nothing that has a time.
+        Write::SetActive { conversation, .. } => (*conversation, Timestamp::default()),
+        Write::Append {
+            conversation, at, ..
+        }
+        | Write::SetTitle {
+            conversation, at, ..
+        }
+        | Write::SetMetadata {
+            conversation, at, ..
+        }
+        | Write::StartSection {
+            conversation, at, ..
+        }
+        | Write::ReplaceItem {
+            conversation, at, ..
+        }
+        | Write::RemoveItems {
+            conversation, at, ..
+        }
+        | Write::StartTurn {
+            conversation, at, ..
+        }
+        | Write::FinishTurn {
+            conversation, at, ..
+        } => (Ref::from(*conversation), *at),
+    }
+}

@@ -1,0 +1,186 @@
+//! Opens connections. All of them get the same settings, and those that erasure rests on are read back.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::{Durability, migrate};
+
+/// How long a connection waits for another one's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that each connection keeps prepared: more than there are.
+const STATEMENTS_MAX: usize = 96;
+/// The writer's page cache, in KiB; negative, because that is how SQLite tells it from pages.
+const WRITER_CACHE_KIB: i64 = -8_192;
+/// A reader's page cache, in KiB.
+const READER_CACHE_KIB: i64 = -2_048;
+/// Pages in the WAL after which a commit copies them to the database: 16 MB.
+const CHECKPOINT_PAGES: i64 = 4_000;
+/// Bytes of the WAL file that are kept for reuse.
+const WAL_KEPT_BYTES: i64 = 32 << 20;
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be made.
+    #[error("could not make `{path}`")]
+    File {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// SQLite refuses.
+    #[error("could not open the database while {during}")]
+    Driver {
+        /// What was being done.
+        during: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A newer Parlance has written the database.
+    #[error(
+        "the database has schema version {found}, this Parlance knows versions up to {known}: \
+         use the Parlance that wrote it, or a newer one"
+    )]
+    Newer {
+        /// The database's version.
+        found: i64,
+        /// The newest version that is known.
+        known: i64,
+    },
+    /// A migration that was applied is not the one that is known.
+    #[error("migration {number} of the database is not the one that this Parlance knows")]
+    Foreign {
+        /// Its number.
+        number: i64,
+    },
+    /// A setting does not hold.
+    #[error("the database ignores the setting `{setting}`")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// No secret can be drawn.
+    #[error("the operating system gives no random bits")]
+    Random,
+    /// The writer cannot be started.
+    #[error("could not start the writing thread")]
+    Thread(#[source] io::Error),
+}
+
+pub(super) fn driver(during: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError {
+    move |source| OpenError::Driver { during, source }
+}
+
+/// Opens the one connection that writes, and brings the schema up to date.
+pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+    // Made before SQLite does, so that nobody else can read it for an instant.
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| OpenError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags).map_err(driver("opening the file"))?;
+    // Can only be chosen while there is no table, and before WAL makes the first page.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+        .map_err(driver("choosing incremental vacuum"))?;
+    common(&db, WRITER_CACHE_KIB)?;
+    let synchronous = match durability {
+        Durability::Power => "FULL",
+        Durability::Process => "NORMAL",
+    };
+    let settings = || -> rusqlite::Result<()> {
+        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        db.pragma_update(None, "synchronous", synchronous)?;
+        db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+        db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))
+    };
+    settings().map_err(driver("setting up the writer"))?;
+    holds(&db, "journal_mode", "wal".to_owned())?;
+    migrate::migrate(&mut db)?;
+    holds(&db, "auto_vacuum", 2)?;
+    Ok(db)
+}
+
+/// Opens a connection that reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(driver("opening a reader"))?;
+    common(&db, READER_CACHE_KIB)?;
+    db.pragma_update(None, "query_only", true)
+        .map_err(driver("setting up a reader"))?;
+    Ok(db)
+}
+
+fn common(db: &Connection, cache_kib: i64) -> Result<(), OpenError> {
+    let settings = || -> rusqlite::Result<()> {
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        db.pragma_update(None, "temp_store", "MEMORY")?;
+        // The pragma gives no row where memory mapping is compiled out.
+        db.query_row("PRAGMA mmap_size = 0", [], |_| Ok(()))
+            .optional()?;
+        db.pragma_update(None, "cache_size", cache_kib)?;
+        db.pragma_update(None, "trusted_schema", false)
+    };
+    settings().map_err(driver("setting up a connection"))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    holds(db, "secure_delete", 1)?;
+    holds(db, "temp_store", 2)
+}
+
+/// Reads a setting back.
+fn holds(
+    db: &Connection,
+    setting: &'static str,
+    wanted: impl Into<Value>,
+) -> Result<(), OpenError> {
+    let found: Value = db
+        .pragma_query_value(None, setting, |row| row.get(0))
+        .map_err(driver("reading a setting back"))?;
+    if wanted.into() == found {
+        return Ok(());
+    }
+    Err(OpenError::Setting { setting })
+}
+
+/// The secret that users and aliases are hashed with where no sealer brings its own.
+pub(super) fn hashing_secret(db: &Connection) -> Result<[u8; 32], OpenError> {
+    let find = || {
+        db.query_row(
+            "SELECT value FROM secrets WHERE name = 'hashing'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(driver("reading the hashing secret"))
+    };
+    if let Some(secret) = find()? {
+        return Ok(secret);
+    }
+    let mut secret = [0; 32];
+    SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| OpenError::Random)?;
+    db.execute(
+        "INSERT INTO secrets (name, value) VALUES ('hashing', ?1)",
+        params![secret],
+    )
+    .map_err(driver("storing the hashing secret"))?;
+    Ok(secret)
+}

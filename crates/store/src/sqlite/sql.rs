@@ -1,0 +1,187 @@
+//! Every statement that runs more than once in a while. Nothing is ever put into their text.
+//!
+//! Parameters of the same meaning have the same number wherever that is possible: 1 the project,
+//! 2 the conversation or the low end of a range of ids, 3 its high end, 4 the owner, 5 the app.
+
+/// The living conversation that a principal means, for a reader.
+pub(super) const CONVERSATION: &str = "\
+    SELECT id, app, updated_at, section, active, running, next_seq, title, metadata, extras \
+    FROM conversations \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+/// The same, as much as a write needs to know.
+pub(super) const HEAD: &str = "\
+    SELECT id, app, updated_at, section, running, next_seq, last_item, turns \
+    FROM conversations \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+pub(super) const SAVE_HEAD: &str = "\
+    UPDATE conversations \
+    SET updated_at = ?3, section = ?4, running = ?5, next_seq = ?6, last_item = ?7, turns = ?8 \
+    WHERE project = ?1 AND id = ?2";
+
+pub(super) const SET_TITLE: &str =
+    "UPDATE conversations SET updated_at = ?3, title = ?4 WHERE project = ?1 AND id = ?2";
+
+pub(super) const SET_METADATA: &str =
+    "UPDATE conversations SET updated_at = ?3, metadata = ?4 WHERE project = ?1 AND id = ?2";
+
+pub(super) const SET_ACTIVE: &str =
+    "UPDATE conversations SET active = ?3 WHERE project = ?1 AND id = ?2";
+
+pub(super) const IS_TAKEN: &str = "\
+    SELECT EXISTS (SELECT 1 FROM conversations WHERE project = ?1 AND id BETWEEN ?2 AND ?3) \
+        OR EXISTS (SELECT 1 FROM tombstones WHERE project = ?1 AND id BETWEEN ?2 AND ?3)";
+
+pub(super) const CREATE: &str = "\
+    INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
+        last_item, title, metadata, extras) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11)";
+
+pub(super) const DELETE: &str = "DELETE FROM conversations WHERE project = ?1 AND id = ?2";
+
+pub(super) const BURY: &str = "\
+    INSERT INTO tombstones (project, id, app, owner, updated_at, deleted_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+pub(super) const PURGE_LATER: &str = "INSERT INTO purges (project, conversation) VALUES (?1, ?2)";
+
+pub(super) const PURGE_ITEMS: &str = "DELETE FROM items WHERE project = ?1 AND conversation = ?2";
+
+pub(super) const PURGE_ALIASES: &str =
+    "DELETE FROM aliases WHERE project = ?1 AND conversation = ?2";
+
+pub(super) const PURGE_TURNS: &str = "DELETE FROM turns WHERE project = ?1 AND conversation = ?2";
+
+// The lists of conversations: keys alone, so that the index answers. 2 is the owner, 3 the app.
+
+pub(super) const LIST_CREATED_RISING: &str = "\
+    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_id \
+    WHERE project = ?1 AND owner = ?2 AND app = ?3 AND id BETWEEN ?4 AND ?5 \
+    ORDER BY id LIMIT ?6";
+
+pub(super) const LIST_CREATED_FALLING: &str = "\
+    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_id \
+    WHERE project = ?1 AND owner = ?2 AND app = ?3 AND id BETWEEN ?4 AND ?5 \
+    ORDER BY id DESC LIMIT ?6";
+
+pub(super) const LIST_UPDATED_RISING: &str = "\
+    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_change \
+    WHERE project = ?1 AND owner = ?2 AND app = ?3 \
+        AND (updated_at, id) > (?4, ?5) AND (updated_at, id) < (?6, ?7) \
+    ORDER BY updated_at, id LIMIT ?8";
+
+pub(super) const LIST_UPDATED_FALLING: &str = "\
+    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_change \
+    WHERE project = ?1 AND owner = ?2 AND app = ?3 \
+        AND (updated_at, id) > (?4, ?5) AND (updated_at, id) < (?6, ?7) \
+    ORDER BY updated_at DESC, id DESC LIMIT ?8";
+
+/// The next app of which the owner has conversations.
+pub(super) const NEXT_APP: &str = "\
+    SELECT app FROM conversations INDEXED BY conversations_by_id \
+    WHERE project = ?1 AND owner = ?2 AND app > ?3 \
+    ORDER BY app LIMIT 1";
+
+pub(super) const ANCHOR_LIVING: &str = "\
+    SELECT updated_at, id FROM conversations \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+pub(super) const ANCHOR_DELETED: &str = "\
+    SELECT updated_at, id FROM tombstones \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+// Items. 5 and 6 are the kinds and the type that are let through, 7 the turn, 8 the turn that is
+// left out.
+
+pub(super) const ITEMS_RISING: &str = "\
+    SELECT seq, id, kind, type, turn, section, modified_at, alias, body FROM items \
+    WHERE project = ?1 AND conversation = ?2 AND seq BETWEEN ?3 AND ?4 \
+        AND (?5 >> kind & 1 OR type = ?6) AND (?7 IS NULL OR turn = ?7) \
+        AND (?8 IS NULL OR turn IS NOT ?8) \
+    ORDER BY seq LIMIT ?9";
+
+pub(super) const ITEMS_FALLING: &str = "\
+    SELECT seq, id, kind, type, turn, section, modified_at, alias, body FROM items \
+    WHERE project = ?1 AND conversation = ?2 AND seq BETWEEN ?3 AND ?4 \
+        AND (?5 >> kind & 1 OR type = ?6) AND (?7 IS NULL OR turn = ?7) \
+        AND (?8 IS NULL OR turn IS NOT ?8) \
+    ORDER BY seq DESC LIMIT ?9";
+
+/// The first item of a span of sequence numbers: the step of the search by halves.
+pub(super) const FIRST_ITEM: &str = "\
+    SELECT seq, id, modified_at FROM items \
+    WHERE project = ?1 AND conversation = ?2 AND seq BETWEEN ?3 AND ?4 \
+    ORDER BY seq LIMIT 1";
+
+pub(super) const ADD_ITEM: &str = "\
+    INSERT INTO items (project, conversation, seq, id, kind, type, turn, section, alias_hash, \
+        alias, body) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+
+pub(super) const REPLACE_ITEM: &str = "\
+    UPDATE items SET body = ?4, modified_at = ?5 \
+    WHERE project = ?1 AND conversation = ?2 AND seq = ?3";
+
+pub(super) const ITEM_ALIAS: &str =
+    "SELECT alias_hash FROM items WHERE project = ?1 AND conversation = ?2 AND seq = ?3";
+
+pub(super) const REMOVE_ITEM: &str =
+    "DELETE FROM items WHERE project = ?1 AND conversation = ?2 AND seq = ?3";
+
+pub(super) const ALIAS: &str =
+    "SELECT seq FROM aliases WHERE project = ?1 AND conversation = ?2 AND alias_hash = ?3";
+
+pub(super) const ADD_ALIAS: &str = "\
+    INSERT OR IGNORE INTO aliases (project, conversation, alias_hash, seq) \
+    VALUES (?1, ?2, ?3, ?4)";
+
+pub(super) const REMOVE_ALIAS: &str =
+    "DELETE FROM aliases WHERE project = ?1 AND conversation = ?2 AND alias_hash = ?3";
+
+// Turns.
+
+pub(super) const TURN: &str = "\
+    SELECT state, started_at, finished_at, input_tokens, output_tokens, first_seq, end_seq \
+    FROM turns WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+
+pub(super) const START_TURN: &str = "\
+    INSERT OR IGNORE INTO turns (project, conversation, id, state, started_at, input_tokens, \
+        output_tokens, first_seq) \
+    VALUES (?1, ?2, ?3, 0, ?4, 0, 0, ?5)";
+
+pub(super) const FINISH_TURN: &str = "\
+    UPDATE turns SET state = ?4, finished_at = ?5, input_tokens = ?6, output_tokens = ?7, \
+        end_seq = ?8 \
+    WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+
+pub(super) const RUNNING: &str = "\
+    SELECT project, id, running, next_seq FROM conversations INDEXED BY conversations_running \
+    WHERE running IS NOT NULL";
+
+pub(super) const STOP_RUNNING: &str =
+    "UPDATE conversations SET running = NULL WHERE project = ?1 AND id = ?2";
+
+// The sweep.
+
+pub(super) const NEXT_PURGE: &str =
+    "SELECT project, conversation FROM purges ORDER BY project, conversation LIMIT 1";
+
+pub(super) const PURGED: &str = "DELETE FROM purges WHERE project = ?1 AND conversation = ?2";
+
+pub(super) const PURGE_SOME_ITEMS: &str = "\
+    DELETE FROM items WHERE project = ?1 AND conversation = ?2 AND seq IN \
+        (SELECT seq FROM items WHERE project = ?1 AND conversation = ?2 ORDER BY seq LIMIT ?3)";
+
+pub(super) const PURGE_SOME_ALIASES: &str = "\
+    DELETE FROM aliases WHERE project = ?1 AND conversation = ?2 AND alias_hash IN \
+        (SELECT alias_hash FROM aliases WHERE project = ?1 AND conversation = ?2 \
+         ORDER BY alias_hash LIMIT ?3)";
+
+pub(super) const PURGE_SOME_TURNS: &str = "\
+    DELETE FROM turns WHERE project = ?1 AND conversation = ?2 AND id IN \
+        (SELECT id FROM turns WHERE project = ?1 AND conversation = ?2 ORDER BY id LIMIT ?3)";
+
+pub(super) const FORGET: &str = "\
+    DELETE FROM tombstones WHERE (project, id) IN \
+        (SELECT project, id FROM tombstones WHERE deleted_at < ?1 ORDER BY deleted_at LIMIT ?2)";

@@ -1,0 +1,159 @@
+//! The values that statements are given, and what can go wrong with them.
+
+use parlance_domain::clock::Timestamp;
+use parlance_domain::ids::{Id, Ref};
+use parlance_domain::model::Principal;
+use parlance_domain::store::StoreError;
+use rusqlite::ToSql;
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+
+use crate::seal::Sealer;
+
+/// An id as it is stored: 16 bytes that sort as the id does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bits([u8; 16]);
+
+impl Bits {
+    pub(super) const MIN: Self = Self([0; 16]);
+    pub(super) const MAX: Self = Self([0xff; 16]);
+
+    pub(super) fn of<I: Id>(id: I) -> Self {
+        Self::from(id.bits())
+    }
+
+    pub(super) fn id<I: Id>(self) -> I {
+        I::from_bits(u128::from_be_bytes(self.0))
+    }
+}
+
+impl From<u128> for Bits {
+    fn from(bits: u128) -> Self {
+        Self(bits.to_be_bytes())
+    }
+}
+
+impl ToSql for Bits {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
+    }
+}
+
+impl FromSql for Bits {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(Self)
+    }
+}
+
+/// A range of ids, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) low: Bits,
+    pub(super) high: Bits,
+}
+
+impl<I: Id> From<Ref<I>> for Span {
+    fn from(of: Ref<I>) -> Self {
+        Self {
+            low: of.low().into(),
+            high: of.high().into(),
+        }
+    }
+}
+
+/// Whose a conversation is: a keyed hash of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Nobody,
+    User([u8; 16]),
+}
+
+impl ToSql for Owner {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let bytes: &[u8] = match self {
+            Self::Nobody => &[],
+            Self::User(hash) => hash,
+        };
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes)))
+    }
+}
+
+/// The principal as statements need it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    pub(super) project: i64,
+    pub(super) owner: Owner,
+    pub(super) app: Option<Bits>,
+}
+
+impl Who {
+    pub(super) fn of(who: &Principal, sealer: &dyn Sealer) -> Self {
+        let hash = |user| Owner::User(sealer.owner_hash(who.project, user));
+        Self {
+            project: who.project.0,
+            owner: who.user.as_ref().map_or(Owner::Nobody, hash),
+            app: who.app.map(Bits::of),
+        }
+    }
+}
+
+/// A number as it is stored. None that Parlance counts comes near the end.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Reads [`number`].
+pub(super) fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// Reads a time.
+pub(super) fn time(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+/// Why something was not done.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The store's own answer: nothing is wrong with it.
+    Refused(StoreError),
+    /// The database failed.
+    Driver(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Trouble {
+    /// What a caller is told.
+    pub(super) fn told(self, during: &'static str) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Driver(error) => unavailable(during, error),
+        }
+    }
+}
+
+/// The store cannot do it, and why.
+pub(super) fn unavailable(
+    during: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StoreError {
+    StoreError::Unavailable {
+        during,
+        source: Some(source.into()),
+    }
+}
+
+/// A row cannot be read.
+pub(super) const fn corrupt(table: &'static str, column: &'static str) -> StoreError {
+    StoreError::Corrupt { table, column }
+}
