@@ -23,10 +23,7 @@ fn context() -> Context {
 }
 
 fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => panic!("not an object: {other}"),
-    }
+    serde_json::from_value(value).expect("an object")
 }
 
 /// What a body of `message/create` becomes, or the error that it is.
@@ -36,10 +33,10 @@ fn created(body: Value) -> Result<ItemContent, (String, Reason)> {
 }
 
 fn invalid(fault: Fault) -> (String, Reason) {
-    match fault {
-        Fault::Invalid { field, why } => (field, why),
-        other => panic!("another fault: {other:?}"),
-    }
+    let Fault::Invalid { field, why } = fault else {
+        panic!("another fault: {fault:?}");
+    };
+    (field, why)
 }
 
 fn item(content: ItemContent) -> Item {
@@ -286,7 +283,7 @@ fn ids_that_are_empty_zero_or_null_are_absent() {
 }
 
 #[test]
-fn every_fault_has_the_vendors_code_and_the_log_id() {
+fn a_business_error_is_200_with_the_vendors_code() {
     let invalid = |field: &str, why| Fault::Invalid {
         field: field.to_owned(),
         why,
