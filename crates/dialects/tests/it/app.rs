@@ -13,7 +13,7 @@ use parlance_domain::service::{NewKey, Ports};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::Model;
 use parlance_domain::{
-    App, AppMode, IdSource, Project, Scopes, Service, Settings, Timestamp, User,
+    App, AppMode, IdSource, Project, Scopes, Service, Settings, Store, Timestamp, User,
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
@@ -63,28 +63,33 @@ impl TestApp {
     /// The same with another model.
     pub(crate) async fn with_model(model: Arc<dyn Model>) -> Self {
         let clock = Arc::new(ManualClock::at(NOON));
-        let ids = Arc::new(IdSource::new(Arc::clone(&clock) as Arc<_>, [7; 32]));
-        let ports = Ports {
-            store: Arc::new(Memory::default()),
-            model,
-            clock: Arc::clone(&clock) as Arc<_>,
-            ids,
-            tasks: Tasks::default(),
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        let service = |seed| {
+            let ports = Ports {
+                store: Arc::clone(&store),
+                model: Arc::clone(&model),
+                clock: Arc::clone(&clock) as Arc<_>,
+                ids: Arc::new(IdSource::new(Arc::clone(&clock) as Arc<_>, [seed; 32])),
+                tasks: Tasks::default(),
+            };
+            Service::new(ports, Settings::default())
         };
-        let service = Service::new(ports, Settings::default());
-        let project = create_project(&service, "default").await;
-        let app = create_app(&service, &project, "default", AppMode::AdvancedChat).await;
-        let router = mount(&service, HttpOptions::default());
-        let keys = BTreeMap::new();
+        let founder = service(7);
+        let project = create_project(&founder, "default").await;
+        let app = create_app(&founder, &project, "default", AppMode::AdvancedChat).await;
+        // Ids that a test sees come from a source of their own: one more dialect, and with it more
+        // keys, must not change them.
+        let visible = service(8);
         let mut test = Self {
-            router,
-            service,
-            clock,
+            router: mount(&visible, HttpOptions::default()),
+            service: founder,
+            clock: Arc::clone(&clock),
             project,
             app,
-            keys,
+            keys: BTreeMap::new(),
         };
         test.make_keys().await;
+        test.service = visible;
         test
     }
 
