@@ -23,13 +23,6 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that begins at a time of the test's own.
-    pub const fn at(start: Timestamp) -> Self {
-        Self {
-            micros: AtomicI64::new(start.micros()),
-        }
-    }
-
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);

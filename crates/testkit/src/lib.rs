@@ -10,5 +10,6 @@
 
 pub mod clock;
 pub mod samples;
+pub mod store_suite;
 
 pub use clock::ManualClock;

@@ -15,6 +15,7 @@ use super::Coze;
 use super::convert;
 use crate::kit::Dialect;
 use crate::kit::fields::{Fields, kind};
+use crate::kit::raw::RawObject;
 
 /// Most messages in a new conversation (the vendor's YAML: "at most 16").
 const MESSAGES_MAX: usize = 16;
@@ -142,13 +143,12 @@ impl Change {
 
 /// The old payload with the new one's content.
 fn replaced(old: &Json, new: &Json) -> Json {
-    let mut value = old.value();
-    let content = new.value().get("content").cloned();
-    if let (Value::Object(map), Some(content)) = (&mut value, content) {
-        map.insert("content".to_owned(), content);
-        return Json::from(&value);
-    }
-    new.clone()
+    let content = new.value().get("content").map(Json::from);
+    let (Some(mut payload), Some(content)) = (RawObject::parse(old.text()), content) else {
+        return new.clone();
+    };
+    payload.set("content", content);
+    Json::of(&payload).unwrap_or_else(|_| new.clone())
 }
 
 fn content(role: Role, said: Said, meta_data: Option<&Metadata>) -> ItemContent {

@@ -13,15 +13,12 @@ use parlance_domain::service::{NewKey, Ports};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::Model;
 use parlance_domain::{
-    App, AppMode, IdSource, Project, Scopes, Service, Settings, Store, Timestamp, User,
+    App, AppMode, Clock, IdSource, Project, Scopes, Service, Settings, Store, User,
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
 use parlance_upstream::Echo;
 use tower::ServiceExt;
-
-/// 2026-11-21T12:00:00Z, the time at which every test begins.
-pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
 
 /// An answer, whole.
 pub(crate) struct Answer {
@@ -55,41 +52,32 @@ pub(crate) struct TestApp {
 impl TestApp {
     /// A server with project and app `default` and, for every dialect `d`, the keys `d`, `d.alice`
     /// and `d.bob` (bound to these users), `d.completion` (for an app of that mode), `d.second` (for
-    /// another app) and `d.stranger` (for another project).
+    /// another app) and `d.stranger` (for another project). `coze.reader` has two scopes only.
     pub(crate) async fn new() -> Self {
         Self::with_model(Arc::new(Echo)).await
     }
 
     /// The same with another model.
     pub(crate) async fn with_model(model: Arc<dyn Model>) -> Self {
-        let clock = Arc::new(ManualClock::at(NOON));
+        let clock = Arc::new(ManualClock::default());
         let store: Arc<dyn Store> = Arc::new(Memory::default());
-        let service = |seed| {
-            let ports = Ports {
-                store: Arc::clone(&store),
-                model: Arc::clone(&model),
-                clock: Arc::clone(&clock) as Arc<_>,
-                ids: Arc::new(IdSource::new(Arc::clone(&clock) as Arc<_>, [seed; 32])),
-                tasks: Tasks::default(),
-            };
-            Service::new(ports, Settings::default())
-        };
-        let founder = service(7);
-        let project = create_project(&founder, "default").await;
-        let app = create_app(&founder, &project, "default", AppMode::AdvancedChat).await;
-        // Ids that a test sees come from a source of their own: one more dialect, and with it more
-        // keys, must not change them.
-        let visible = service(8);
+        // What is there before the test has ids from a source of its own, so that the ids that a
+        // scenario shows do not depend on how many keys were made.
+        let furnish = service(&store, Arc::new(Echo), &clock, [1; 32]);
+        let project = create_project(&furnish, "default").await;
+        let app = create_app(&furnish, &project, "default", AppMode::AdvancedChat).await;
+        let service = service(&store, model, &clock, [2; 32]);
+        let router = mount(&service, HttpOptions::default());
         let mut test = Self {
-            router: mount(&visible, HttpOptions::default()),
-            service: founder,
-            clock: Arc::clone(&clock),
+            router,
+            service: furnish,
+            clock,
             project,
             app,
             keys: BTreeMap::new(),
         };
         test.make_keys().await;
-        test.service = visible;
+        test.service = service;
         test
     }
 
@@ -112,6 +100,8 @@ impl TestApp {
                 self.keys.insert(format!("{}{name}", entry.name), secret);
             }
         }
+        let scopes = ["retrieveConversation", "listConversation"];
+        self.name_key("coze.reader", "coze", &scopes).await;
     }
 
     /// Makes a key and gives its secret.
@@ -174,6 +164,27 @@ impl TestApp {
             body,
         }
     }
+}
+
+fn service(
+    store: &Arc<dyn Store>,
+    model: Arc<dyn Model>,
+    clock: &Arc<ManualClock>,
+    seed: [u8; 32],
+) -> Service {
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let ids = Arc::new(IdSource::new(Arc::clone(&clock), seed));
+    let (store, tasks) = (Arc::clone(store), Tasks::default());
+    Service::new(
+        Ports {
+            store,
+            model,
+            clock,
+            ids,
+            tasks,
+        },
+        Settings::default(),
+    )
 }
 
 async fn create_project(service: &Service, name: &str) -> Project {

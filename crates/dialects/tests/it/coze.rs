@@ -10,23 +10,22 @@ use parlance_dialects::{HttpOptions, mount};
 use parlance_domain::service::{ConversationDraft, NewKey, Ports};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{
-    App, AppMode, Batch, ConversationId, Id, IdSource, ItemContent, ItemId, ItemKind, ItemType,
-    Json, NewItem, Principal, Role, Scopes, Service, Settings, Store, TurnId, TurnState, Usage,
-    Write,
+    App, AppMode, Batch, Clock, ConversationId, Id, IdSource, ItemContent, ItemId, ItemKind,
+    ItemType, Json, NewItem, Principal, Role, Scopes, Service, Settings, Store, TurnId, TurnState,
+    Usage, Write,
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
+use parlance_testkit::clock::START;
 use parlance_upstream::Echo;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-
-use crate::app::NOON;
 
 /// A server with a token and its store laid open.
 struct Coze {
     router: Router,
     service: Service,
-    store: Arc<Memory>,
+    store: Arc<dyn Store>,
     app: App,
     other: App,
     token: String,
@@ -34,12 +33,12 @@ struct Coze {
 
 impl Coze {
     async fn new() -> Self {
-        let clock = Arc::new(ManualClock::at(NOON));
-        let store = Arc::new(Memory::default());
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
         let ports = Ports {
-            store: Arc::clone(&store) as Arc<_>,
+            store: Arc::clone(&store),
             model: Arc::new(Echo),
-            clock: Arc::clone(&clock) as Arc<_>,
+            clock: Arc::clone(&clock),
             ids: Arc::new(IdSource::new(clock, [7; 32])),
             tasks: Tasks::default(),
         };
@@ -129,7 +128,7 @@ impl Coze {
                     conversation: of,
                     turn,
                     input,
-                    at: NOON,
+                    at: START,
                 },
                 Write::FinishTurn {
                     conversation: of,
@@ -137,7 +136,7 @@ impl Coze {
                     state: TurnState::Completed,
                     usage: Usage::default(),
                     output,
-                    at: NOON,
+                    at: START,
                 },
             ],
         };
