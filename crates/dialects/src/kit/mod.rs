@@ -191,3 +191,6 @@ impl From<Response> for Failure {
 
 /// What a handler gives.
 pub(crate) type Reply = Result<Response, Failure>;
+
+#[cfg(test)]
+mod tests;

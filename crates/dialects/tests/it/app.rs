@@ -104,6 +104,14 @@ impl TestApp {
         self.name_key("coze.reader", "coze", &scopes).await;
     }
 
+    /// All apps of the project.
+    pub(crate) async fn apps(&self) -> Vec<App> {
+        self.service
+            .apps(self.project.id)
+            .await
+            .expect("the store answers")
+    }
+
     /// Makes a key and gives its secret.
     pub(crate) async fn make_key(
         &self,

@@ -7,6 +7,9 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod across;
 mod app;
+mod authorisation;
 mod coze;
+mod dify;
 mod scenario;
