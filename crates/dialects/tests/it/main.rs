@@ -12,4 +12,5 @@ mod app;
 mod authorisation;
 mod coze;
 mod dify;
+mod root;
 mod scenario;
