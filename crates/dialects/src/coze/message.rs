@@ -5,8 +5,8 @@
 //! domain's form all the same, so that the other dialects show them.
 
 use parlance_domain::{
-    Conversation, ConversationId, Error, Item, ItemContent, ItemKind, Json, Metadata, Native,
-    Reason, Role,
+    Conversation, ConversationId, Error, Fault, Item, ItemContent, ItemKind, Json, Metadata,
+    Native, Reason, Role,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +23,8 @@ const TEXT: &str = "text";
 const OBJECT_STRING: &str = "object_string";
 const CONTENT_TYPES: &[&str] = &[TEXT, OBJECT_STRING];
 const ROLES: &[&str] = &["user", "assistant"];
+/// What cannot be added to a message with which another dialect keeps something: Dify's inputs.
+const OTHERS: &str = "meta_data or attachments on this message, which belongs to another dialect";
 const PARTS: &[&str] = &[TEXT, "file", "image", "audio"];
 
 /// What a body says in a message.
@@ -126,12 +128,14 @@ impl Change {
         if let Some(meta_data) = &self.meta_data {
             kept.meta_data = convert::pairs(meta_data);
         }
-        let native = match kept.native() {
-            Some(native) => Some(native),
-            None => old
-                .native
-                .clone()
-                .filter(|native| native.dialect != Coze::NAME),
+        let foreign = old
+            .native
+            .as_ref()
+            .filter(|native| native.dialect != Coze::NAME);
+        let native = match (kept.native(), foreign) {
+            // An item has room for what one dialect keeps, and that of the other must not be lost.
+            (Some(_), Some(_)) => return Err(Fault::Unsupported { feature: OTHERS }.into()),
+            (own, foreign) => own.or_else(|| foreign.cloned()),
         };
         Ok(ItemContent {
             kind: old.kind.clone(),

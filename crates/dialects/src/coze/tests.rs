@@ -262,6 +262,10 @@ fn a_changed_message_of_another_dialect_keeps_what_that_one_keeps() {
     let new = changed(&old, Role::Assistant, body).expect("a change");
     assert_eq!((new.text(), new.native.clone()), ("new".to_owned(), native));
     let payload = new.payload.value();
+    let pairs = object(json!({"meta_data": {"a": "1"}}));
+    let change = message::change(&Fields::of(&pairs)).expect("a change");
+    let error = change.apply(&old, Role::Assistant).expect_err("an error");
+    assert!(matches!(error.fault, Fault::Unsupported { .. }));
     assert_eq!(
         (&payload["status"], &payload["phase"]),
         (&json!("incomplete"), &json!("final"))
