@@ -3,6 +3,7 @@
 //! Invariant: knows no SQL and no model server, and no dialect knows another. A dialect is one folder
 //! here and one line in [`DIALECTS`]; whatever is common to them is in `kit`.
 
+mod coze;
 mod dify;
 mod kit;
 mod openai;
@@ -15,6 +16,7 @@ pub use kit::{Entry, Example, HttpOptions, RouteInfo};
 pub const DIALECTS: &[Entry] = &[
     Entry::of::<openai::OpenAi>(),
     Entry::of::<dify::Dify>(),
+    Entry::of::<coze::Coze>(),
     Entry::of::<openhands::OpenHands>(),
 ];
 
