@@ -98,8 +98,12 @@ impl Meter {
 }
 
 impl Endpoint {
-    /// Answers one request.
-    pub(super) async fn answer(&self, params: Params, request: Request) -> Response {
+    /// Answers one request. Without parameters if its path is no text in UTF-8: such a path names
+    /// nothing.
+    pub(super) async fn answer(&self, params: Option<Params>, request: Request) -> Response {
+        let Some(params) = params else {
+            return self.mounted.refuse(Fault::NoSuchRoute, &request);
+        };
         let since = Instant::now();
         let context = self.mounted.context(params, &request);
         let handled = AssertUnwindSafe(self.handle(Arc::clone(&context), request)).catch_unwind();
