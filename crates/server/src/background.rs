@@ -48,7 +48,11 @@ where
 {
     let stopping = tasks.stopping();
     tasks.spawn(async move {
-        while stopping.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
+        while stopping
+            .run_until_cancelled(tokio::time::sleep(period))
+            .await
+            .is_some()
+        {
             stopping.run_until_cancelled(work()).await;
         }
     });

@@ -32,11 +32,17 @@ pub(crate) struct Lock {
 impl DataDir {
     /// Opens the directory, or makes it.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(MODE_DIR).create(path);
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(MODE_DIR)
+            .create(path);
         made.with_context(|| format!("could not make the data directory `{}`", path.display()))?;
         let dir = Self::open(path)?;
         fs::set_permissions(&dir.path, Permissions::from_mode(MODE_DIR)).with_context(|| {
-            format!("could not keep others out of the data directory `{}`", path.display())
+            format!(
+                "could not keep others out of the data directory `{}`",
+                path.display()
+            )
         })?;
         Ok(dir)
     }
@@ -44,7 +50,10 @@ impl DataDir {
     /// Opens the directory, which must be there.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let path = path.canonicalize().with_context(|| {
-            format!("there is no data directory `{0}`; `parlance serve --data {0}` makes one", path.display())
+            format!(
+                "there is no data directory `{0}`; `parlance serve --data {0}` makes one",
+                path.display()
+            )
         })?;
         Ok(Self { path })
     }
@@ -64,10 +73,13 @@ impl DataDir {
         let directory = File::open(&self.path)
             .with_context(|| format!("could not open `{}`", self.path.display()))?;
         match directory.try_lock() {
-            Ok(()) => Ok(Some(Lock { _directory: directory })),
+            Ok(()) => Ok(Some(Lock {
+                _directory: directory,
+            })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error)
-                .with_context(|| format!("could not lock `{}`", self.path.display())),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("could not lock `{}`", self.path.display()))
+            }
         }
     }
 
@@ -79,11 +91,12 @@ impl DataDir {
             return Ok(path);
         }
         let digest = digest::digest(&digest::SHA256, self.path.as_os_str().as_bytes());
-        let mut name = "parlance-".to_owned();
-        for byte in digest.as_ref().iter().take(8) {
-            name.push_str(&format!("{byte:02x}"));
-        }
-        let folder = std::env::temp_dir().join(name);
+        let bits = digest
+            .as_ref()
+            .iter()
+            .take(8)
+            .fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+        let folder = std::env::temp_dir().join(format!("parlance-{bits:016x}"));
         match DirBuilder::new().mode(MODE_DIR).create(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(error)
@@ -101,7 +114,7 @@ impl DataDir {
                 .with_context(|| format!("could not look at `{}`", path.display()))
         };
         let (ours, theirs) = (read(&self.path)?, read(folder)?);
-        let private = theirs.is_dir() && theirs.mode() & 0o077 == 0;
+        let private = theirs.is_dir() && theirs.mode() & 0o777 == MODE_DIR;
         if !private || theirs.uid() != ours.uid() {
             bail!(
                 "`{}` belongs to somebody else: remove it, or use a shorter data directory",
@@ -126,7 +139,10 @@ mod tests {
     fn a_data_directory_is_private_and_has_one_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = DataDir::create(&folder.path().join("data")).expect("a data directory");
-        assert_eq!(fs::metadata(dir.path()).expect("metadata").mode() & 0o777, MODE_DIR);
+        assert_eq!(
+            fs::metadata(dir.path()).expect("metadata").mode() & 0o777,
+            MODE_DIR
+        );
         let lock = dir.lock().expect("a lock");
         assert!(lock.is_some());
         assert!(dir.lock().expect("an answer").is_none());
@@ -143,7 +159,10 @@ mod tests {
         assert_eq!(socket, dir.socket().expect("a path"));
         let folder = socket.parent().expect("a folder");
         fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("permissions");
-        assert!(dir.socket().is_err(), "a folder that others can enter is refused");
+        assert!(
+            dir.socket().is_err(),
+            "a folder that others can enter is refused"
+        );
         fs::remove_dir(folder).expect("removed");
     }
 }

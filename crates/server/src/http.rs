@@ -37,7 +37,9 @@ pub(crate) async fn serve(
     let header_timeout = Duration::from_secs(settings.header_timeout_s);
     loop {
         let slot = Arc::clone(&slots).acquire_owned();
-        let Some(slot) = stopping.run_until_cancelled(slot).await else { break };
+        let Some(slot) = stopping.run_until_cancelled(slot).await else {
+            break;
+        };
         let slot = slot.context("the connections' bound is gone")?;
         let accepted = match stopping.run_until_cancelled(listener.accept()).await {
             None => break,
@@ -57,8 +59,14 @@ pub(crate) async fn serve(
     drop(listener);
     connections.close();
     let limit = Duration::from_secs(settings.shutdown_timeout_s);
-    if tokio::time::timeout(limit, connections.wait()).await.is_err() {
-        tracing::warn!(requests = connections.len(), "stopped before every request was answered");
+    if tokio::time::timeout(limit, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            requests = connections.len(),
+            "stopped before every request was answered"
+        );
     }
     Ok(())
 }

@@ -28,17 +28,25 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         bail!("another process is using `{}`", dir.path().display());
     };
     let metrics = telemetry::start_metrics()?;
-    let Wired { service, store, tasks } = wire(&config, &dir)?;
+    let Wired {
+        service,
+        store,
+        tasks,
+    } = wire(&config, &dir)?;
     recover(&*store).await?;
     let listener = TcpListener::bind(&config.listen)
         .await
         .with_context(|| format!("could not listen on `{}`", config.listen))?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
     let control = Control::start(&dir, service.clone(), &config.project, &tasks)?;
     let base = format!("http://{address}");
     if let Some(text) = bootstrap::bootstrap(&service, &config.model.name, &base).await? {
         // Directly, never through the logger: keys are in it.
-        io::stdout().write_all(text.as_bytes()).context("could not show the new keys")?;
+        io::stdout()
+            .write_all(text.as_bytes())
+            .context("could not show the new keys")?;
     }
     background::start(&tasks, &store, metrics.clone());
     tracing::info!(
@@ -52,7 +60,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     http::serve(listener, router, &config.http, stopping).await?;
     tasks.shut_down().await;
     control.close();
-    store.close().await.context("could not close the store")?;
+    store.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -62,7 +70,10 @@ async fn recover(store: &dyn Store) -> anyhow::Result<()> {
     let interrupted = store.fail_running_turns(SystemClock.now()).await;
     let interrupted = interrupted.context("could not recover the store")?;
     if interrupted > 0 {
-        tracing::warn!(turns = interrupted, "{interrupted} turns were interrupted and have failed");
+        tracing::warn!(
+            turns = interrupted,
+            "{interrupted} turns were interrupted and have failed"
+        );
     }
     Ok(())
 }
@@ -103,7 +114,10 @@ fn router(
     let operators = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async |State(operators): State<Operators>| operators.metrics.render()))
+        .route(
+            "/metrics",
+            get(async |State(operators): State<Operators>| operators.metrics.render()),
+        )
         .with_state(Operators { service, metrics });
     operators.merge(dialects)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
-use parlance_domain::{Clock, IdSource, Service, Settings, SystemClock};
+use parlance_domain::{Clock, IdSource, Service, Settings, Store, SystemClock};
 use parlance_store::sqlite::{self, Sqlite};
 use parlance_upstream::Echo;
 use rand::TryRng;
@@ -27,21 +27,33 @@ pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,
     };
-    let options = sqlite::Options { durability, ..sqlite::Options::default() };
+    let options = sqlite::Options {
+        durability,
+        ..sqlite::Options::default()
+    };
     let store = Sqlite::open(dir.path(), options)
         .with_context(|| format!("could not open the store in `{}`", dir.path().display()))?;
     let store = Arc::new(store);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).context("the system gives no random bits")?;
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .context("the system gives no random bits")?;
     let tasks = Tasks::default();
+    let port: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let ports = Ports {
-        store: Arc::clone(&store) as Arc<_>,
+        store: port,
         model: Arc::new(Echo),
         clock: Arc::clone(&clock),
         ids: Arc::new(IdSource::new(clock, seed)),
         tasks: tasks.clone(),
     };
-    let settings = Settings { strict_names: config.strict_names };
-    Ok(Wired { service: Service::new(ports, settings), store, tasks })
+    let settings = Settings {
+        strict_names: config.strict_names,
+    };
+    Ok(Wired {
+        service: Service::new(ports, settings),
+        store,
+        tasks,
+    })
 }

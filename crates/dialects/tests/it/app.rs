@@ -76,15 +76,21 @@ impl TestApp {
         let app = create_app(&service, &project, "default", AppMode::AdvancedChat).await;
         let router = mount(&service, HttpOptions::default());
         let keys = BTreeMap::new();
-        let mut test = Self { router, service, clock, project, app, keys };
+        let mut test = Self {
+            router,
+            service,
+            clock,
+            project,
+            app,
+            keys,
+        };
         test.make_keys().await;
         test
     }
 
     async fn make_keys(&mut self) {
         let (home, first) = (self.project.clone(), self.app.clone());
-        let completion =
-            create_app(&self.service, &home, "completion", AppMode::Completion).await;
+        let completion = create_app(&self.service, &home, "completion", AppMode::Completion).await;
         let second = create_app(&self.service, &home, "second", AppMode::AdvancedChat).await;
         let away = create_project(&self.service, "away").await;
         let stranger = create_app(&self.service, &away, "default", AppMode::AdvancedChat).await;
@@ -128,13 +134,17 @@ impl TestApp {
     /// Makes a key that has only these scopes, under a name for scenarios.
     pub(crate) async fn name_key(&mut self, name: &str, dialect: &str, scopes: &[&str]) {
         let scopes = Scopes::Only(scopes.iter().map(|scope| (*scope).to_owned()).collect());
-        let secret = self.make_key(dialect, &self.app.clone(), None, scopes).await;
+        let secret = self
+            .make_key(dialect, &self.app.clone(), None, scopes)
+            .await;
         self.keys.insert(name.to_owned(), secret);
     }
 
     /// The key of that name.
     pub(crate) fn key(&self, name: &str) -> &str {
-        self.keys.get(name).unwrap_or_else(|| panic!("there is no key `{name}`"))
+        self.keys
+            .get(name)
+            .unwrap_or_else(|| panic!("there is no key `{name}`"))
     }
 
     /// `text` with every `{key}` replaced.
@@ -153,15 +163,25 @@ impl TestApp {
         };
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 }
 
 async fn create_project(service: &Service, name: &str) -> Project {
-    service.create_project(name).await.expect("the store answers").expect("the name is free")
+    service
+        .create_project(name)
+        .await
+        .expect("the store answers")
+        .expect("the name is free")
 }
 
 async fn create_app(service: &Service, project: &Project, name: &str, mode: AppMode) -> App {
-    let made = service.create_app(project.id, name, mode, "echo", None).await;
+    let made = service
+        .create_app(project.id, name, mode, "echo", None)
+        .await;
     made.expect("the store answers").expect("the name is free")
 }

@@ -41,10 +41,18 @@ async fn every_scenario_is_answered_byte_for_byte() {
         if std::env::var_os("UPDATE_FIXTURES").is_some() {
             std::fs::write(&file, actual).expect("a writable scenario");
         } else {
-            let _ = writeln!(failures, "{}:\n{}", file.display(), first_difference(&expected, &actual));
+            let _ = writeln!(
+                failures,
+                "{}:\n{}",
+                file.display(),
+                first_difference(&expected, &actual)
+            );
         }
     }
-    assert!(failures.is_empty(), "answers have changed (UPDATE_FIXTURES=1 accepts them)\n{failures}");
+    assert!(
+        failures.is_empty(),
+        "answers have changed (UPDATE_FIXTURES=1 accepts them)\n{failures}"
+    );
 }
 
 fn root() -> PathBuf {
@@ -57,7 +65,10 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             found.extend(scenarios(&path));
-        } else if path.extension().is_some_and(|extension| extension == "http") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "http")
+        {
             found.push(path);
         }
     }
@@ -69,12 +80,22 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
 async fn replay(file: &str) -> String {
     let mut steps = file.split("\n=== ");
     let head = steps.next().unwrap_or_default();
-    assert!(head.starts_with('#'), "a scenario says where its facts come from");
+    assert!(
+        head.starts_with('#'),
+        "a scenario says where its facts come from"
+    );
     let mut app = TestApp::new().await;
-    app.name_key("coze.reader", "coze", &["retrieveConversation", "listConversation"]).await;
+    app.name_key(
+        "coze.reader",
+        "coze",
+        &["retrieveConversation", "listConversation"],
+    )
+    .await;
     let mut replayed = head.to_owned();
     for step in steps {
-        let (request, _) = step.split_once("\n--- ").unwrap_or((step.trim_end_matches('\n'), ""));
+        let (request, _) = step
+            .split_once("\n--- ")
+            .unwrap_or((step.trim_end_matches('\n'), ""));
         let answer = send(&app, request).await;
         let _ = write!(replayed, "\n=== {request}\n--- {}", render(&answer));
     }
@@ -85,18 +106,26 @@ async fn send(app: &TestApp, step: &str) -> Answer {
     let (head, body) = step.split_once("\n\n").unwrap_or((step, ""));
     let mut lines = head.lines().skip(1).peekable();
     while let Some(directive) = lines.next_if(|line| line.starts_with('@')) {
-        let seconds = directive.strip_prefix("@advance ").and_then(|time| time.strip_suffix('s'));
-        let seconds = seconds.and_then(|number| number.parse().ok()).expect("`@advance Ns`");
+        let seconds = directive
+            .strip_prefix("@advance ")
+            .and_then(|time| time.strip_suffix('s'));
+        let seconds = seconds
+            .and_then(|number| number.parse().ok())
+            .expect("`@advance Ns`");
         app.clock.advance(Duration::from_secs(seconds));
     }
-    let (method, path) = lines.next().and_then(|line| line.split_once(' ')).expect("a request line");
+    let (method, path) = lines
+        .next()
+        .and_then(|line| line.split_once(' '))
+        .expect("a request line");
     let mut request = Request::builder().method(method).uri(app.fill_in(path));
     for line in lines {
         let (name, value) = line.split_once(": ").expect("a header");
         request = request.header(name, app.fill_in(value));
     }
     let body = app.fill_in(body);
-    app.send(request.body(Body::from(body)).expect("a request")).await
+    app.send(request.body(Body::from(body)).expect("a request"))
+        .await
 }
 
 fn render(answer: &Answer) -> String {
@@ -116,10 +145,16 @@ fn render(answer: &Answer) -> String {
 
 fn first_difference(expected: &str, actual: &str) -> String {
     let pairs = expected.lines().zip(actual.lines()).enumerate();
-    let differing = pairs.filter(|(_, (expected, actual))| expected != actual).take(3);
+    let differing = pairs
+        .filter(|(_, (expected, actual))| expected != actual)
+        .take(3);
     let mut text = String::new();
     for (at, (expected, actual)) in differing {
         let _ = writeln!(text, "  line {}:\n  - {expected}\n  + {actual}", at + 1);
     }
-    if text.is_empty() { "  one is longer than the other".to_owned() } else { text }
+    if text.is_empty() {
+        "  one is longer than the other".to_owned()
+    } else {
+        text
+    }
 }

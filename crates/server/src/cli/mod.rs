@@ -3,6 +3,7 @@
 mod args;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -19,16 +20,19 @@ const WRONG_USAGE: u8 = 2;
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(args) => run_server(&args),
-        command => run_command(command),
+    let done = match cli.command {
+        None => run_server(&cli.serve),
+        Some(Command::Serve(args)) => run_server(&args),
+        Some(command) => run_command(command),
     };
     let code = match done {
         Ok(()) => 0,
         Err(error) => {
             telemetry::complain(&format!("parlance: {error:#}"));
             match error.downcast_ref::<Refusal>() {
-                Some(Refusal { wrong_usage: true, .. }) => WRONG_USAGE,
+                Some(Refusal {
+                    wrong_usage: true, ..
+                }) => WRONG_USAGE,
                 _ => FAILED,
             }
         }
@@ -60,7 +64,9 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         .build()
         .context("could not start the runtime")?;
     let output = runtime.block_on(control::carry_out(&config, wanted))?;
-    io::stdout().write_all(output.as_bytes()).context("could not write to standard output")
+    io::stdout()
+        .write_all(output.as_bytes())
+        .context("could not write to standard output")
 }
 
 fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Config> {
@@ -76,10 +82,12 @@ fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Co
 
 fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
     let translated = match command {
-        Command::Projects { command: Projects::Create { name, common } } => {
-            (common, Wanted::CreateProject { name })
-        }
-        Command::Projects { command: Projects::List { common } } => (common, Wanted::ListProjects),
+        Command::Projects {
+            command: Projects::Create { name, common },
+        } => (common, Wanted::CreateProject { name }),
+        Command::Projects {
+            command: Projects::List { common },
+        } => (common, Wanted::ListProjects),
         Command::Apps { command } => translate_apps(command)?,
         Command::Keys { command } => translate_keys(command),
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
@@ -94,14 +102,29 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
 
 fn translate_apps(command: Apps) -> anyhow::Result<(Common, Wanted)> {
     match command {
-        Apps::Create { name, mode, model, instructions_file, at } => {
-            let read = |file| {
+        Apps::Create {
+            name,
+            mode,
+            model,
+            instructions_file,
+            at,
+        } => {
+            let read = |file: PathBuf| {
                 std::fs::read_to_string(&file)
                     .with_context(|| format!("could not read `{}`", file.display()))
             };
             let instructions = instructions_file.map(read).transpose()?;
             let (common, project) = place(at);
-            Ok((common, Wanted::CreateApp { project, name, mode, model, instructions }))
+            Ok((
+                common,
+                Wanted::CreateApp {
+                    project,
+                    name,
+                    mode,
+                    model,
+                    instructions,
+                },
+            ))
         }
         Apps::List { at } => {
             let (common, project) = place(at);
@@ -113,9 +136,24 @@ fn translate_apps(command: Apps) -> anyhow::Result<(Common, Wanted)> {
 
 fn translate_keys(command: Keys) -> (Common, Wanted) {
     match command {
-        Keys::Create { dialect, app, user, scope, at } => {
+        Keys::Create {
+            dialect,
+            app,
+            user,
+            scope,
+            at,
+        } => {
             let (common, project) = place(at);
-            (common, Wanted::CreateKey { project, dialect, app, user, scopes: scope })
+            (
+                common,
+                Wanted::CreateKey {
+                    project,
+                    dialect,
+                    app,
+                    user,
+                    scopes: scope,
+                },
+            )
         }
         Keys::List { at } => {
             let (common, project) = place(at);

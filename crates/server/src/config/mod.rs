@@ -77,7 +77,10 @@ pub(crate) struct Overrides {
 
 impl Config {
     /// Puts the configuration of this process together.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads it"
+    )]
     pub(crate) fn load(flags: &Overrides) -> anyhow::Result<Self> {
         let ours = |(name, _): &(String, String)| name.starts_with(ENV_PREFIX);
         Self::from_parts(flags, std::env::vars().filter(ours))
@@ -118,7 +121,10 @@ impl Config {
             bail!("PostgreSQL is not in this version: set `store = \"sqlite\"`");
         }
         if self.store != "sqlite" {
-            bail!("there is no store `{}`: set `store = \"sqlite\"`", self.store);
+            bail!(
+                "there is no store `{}`: set `store = \"sqlite\"`",
+                self.store
+            );
         }
         if self.model.url.is_some() || self.model.name != "echo" {
             bail!(
@@ -137,7 +143,8 @@ fn read_file(named: Option<&Path>) -> anyhow::Result<Table> {
     }
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("could not read `{}`", path.display()))?;
-    text.parse().with_context(|| format!("`{}` is not right", path.display()))
+    text.parse()
+        .with_context(|| format!("`{}` is not right", path.display()))
 }
 
 /// Sets the value at a dotted path, making the tables on the way.
@@ -147,7 +154,9 @@ fn set(table: &mut Table, path: &str, value: Value) {
             table.insert(path.to_owned(), value);
         }
         Some((first, rest)) => {
-            let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            let inner = table
+                .entry(first)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 set(inner, rest, value);
             }

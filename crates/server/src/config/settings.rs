@@ -44,8 +44,15 @@ pub(super) fn path_of_variable(name: &str) -> Option<&'static str> {
 /// The value that a variable's text stands for. Lists are separated by commas.
 pub(super) fn value_of(path: &str, text: &str) -> Value {
     if path == "http.cors_origins" {
-        let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
-        return Value::Array(origins.map(|origin| Value::String(origin.to_owned())).collect());
+        let origins = text
+            .split(',')
+            .map(str::trim)
+            .filter(|origin| !origin.is_empty());
+        return Value::Array(
+            origins
+                .map(|origin| Value::String(origin.to_owned()))
+                .collect(),
+        );
     }
     let read = match path {
         "strict_names" => text.parse().map(Value::Boolean).ok(),
@@ -86,7 +93,11 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { url: None, name: "echo".to_owned(), key: None }
+        Self {
+            url: None,
+            name: "echo".to_owned(),
+            key: None,
+        }
     }
 }
 
@@ -160,7 +171,10 @@ pub(crate) struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::default(), filter: "info".to_owned() }
+        Self {
+            format: LogFormat::default(),
+            filter: "info".to_owned(),
+        }
     }
 }
 

@@ -4,8 +4,13 @@ fn load(file: &str, env: &[(&str, &str)], flags: &Overrides) -> anyhow::Result<C
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("parlance.toml");
     std::fs::write(&path, file).expect("a file");
-    let flags = Overrides { config: Some(path), ..flags.clone() };
-    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let flags = Overrides {
+        config: Some(path),
+        ..flags.clone()
+    };
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Config::from_parts(&flags, env)
 }
 
@@ -13,10 +18,16 @@ fn load(file: &str, env: &[(&str, &str)], flags: &Overrides) -> anyhow::Result<C
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "listen = \"file\"\ndata = \"file\"\nproject = \"file\"";
     let env = [("PARLANCE_LISTEN", "env"), ("PARLANCE_DATA", "env")];
-    let flags = Overrides { listen: Some("flag".to_owned()), ..Overrides::default() };
+    let flags = Overrides {
+        listen: Some("flag".to_owned()),
+        ..Overrides::default()
+    };
     let config = load(file, &env, &flags).expect("a configuration");
     let data = config.data.to_string_lossy();
-    assert_eq!((config.listen.as_str(), &*data, config.project.as_str()), ("flag", "env", "file"));
+    assert_eq!(
+        (config.listen.as_str(), &*data, config.project.as_str()),
+        ("flag", "env", "file")
+    );
 }
 
 #[test]
@@ -33,13 +44,25 @@ fn every_setting_can_be_set_by_its_variable() {
     ] {
         load("", &[(name, value)], &Overrides::default()).expect(name);
     }
-    let origins = load("", &[("PARLANCE_HTTP_CORS_ORIGINS", "a, b")], &Overrides::default());
-    assert_eq!(origins.expect("a configuration").http.cors_origins, ["a", "b"]);
+    let origins = load(
+        "",
+        &[("PARLANCE_HTTP_CORS_ORIGINS", "a, b")],
+        &Overrides::default(),
+    );
+    assert_eq!(
+        origins.expect("a configuration").http.cors_origins,
+        ["a", "b"]
+    );
 }
 
 #[test]
 fn what_nobody_knows_is_an_error() {
-    for file in ["lisen = \"x\"", "[http]\nbody = 1", "durability = \"none\"", "workers = 0"] {
+    for file in [
+        "lisen = \"x\"",
+        "[http]\nbody = 1",
+        "durability = \"none\"",
+        "workers = 0",
+    ] {
         load(file, &[], &Overrides::default()).expect_err(file);
     }
     load("", &[("PARLANCE_LISEN", "x")], &Overrides::default()).expect_err("an unknown variable");
@@ -47,7 +70,11 @@ fn what_nobody_knows_is_an_error() {
 
 #[test]
 fn what_is_not_in_this_version_is_an_error_that_says_so() {
-    for file in ["store = \"postgres://h/d\"", "store = \"oracle\"", "model.url = \"http://h\""] {
+    for file in [
+        "store = \"postgres://h/d\"",
+        "store = \"oracle\"",
+        "model.url = \"http://h\"",
+    ] {
         load(file, &[], &Overrides::default()).expect_err(file);
     }
 }

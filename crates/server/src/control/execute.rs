@@ -1,7 +1,6 @@
 //! What each command does, over the same use-cases that requests have.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use parlance_dialects::DIALECTS;
 use parlance_domain::fault::Chain;
@@ -23,23 +22,45 @@ pub(super) async fn execute(
     match command {
         Command::CreateProject { name } => create_project(service, &name).await,
         Command::ListProjects => list_projects(service).await,
-        Command::CreateApp { project, name, mode, model, instructions } => {
+        Command::CreateApp {
+            project,
+            name,
+            mode,
+            model,
+            instructions,
+        } => {
             let project = find_project(service, &named(&project)).await?;
             create_app(service, &project, &name, &mode, &model, instructions).await
         }
         Command::ListApps { project } => {
             list_apps(service, &find_project(service, &named(&project)).await?).await
         }
-        Command::CreateKey { project, dialect, app, user, scopes } => {
+        Command::CreateKey {
+            project,
+            dialect,
+            app,
+            user,
+            scopes,
+        } => {
             let project = find_project(service, &named(&project)).await?;
-            let wanted = WantedKey { dialect, app, user, scopes };
+            let wanted = WantedKey {
+                dialect,
+                app,
+                user,
+                scopes,
+            };
             create_key(service, &project, wanted).await
         }
         Command::ListKeys { project } => {
             list_keys(service, &find_project(service, &named(&project)).await?).await
         }
         Command::RevokeKey { project, id } => {
-            revoke_key(service, &find_project(service, &named(&project)).await?, &id).await
+            revoke_key(
+                service,
+                &find_project(service, &named(&project)).await?,
+                &id,
+            )
+            .await
         }
     }
 }
@@ -48,7 +69,9 @@ async fn create_project(service: &Service, name: &str) -> Result<String, Refusal
     check_name(name)?;
     match service.create_project(name).await.map_err(failed)? {
         Some(project) => Ok(format!("{}\n", project.name)),
-        None => Err(Refusal::failed(format!("there is a project `{name}` already"))),
+        None => Err(Refusal::failed(format!(
+            "there is a project `{name}` already"
+        ))),
     }
 }
 
@@ -70,13 +93,17 @@ async fn create_app(
     instructions: Option<String>,
 ) -> Result<String, Refusal> {
     check_name(name)?;
-    let mode = AppMode::parse(mode)
-        .ok_or_else(|| Refusal::usage(format!("there is no mode `{mode}`")))?;
+    let mode =
+        AppMode::parse(mode).ok_or_else(|| Refusal::usage(format!("there is no mode `{mode}`")))?;
     if model != "echo" {
         let message = format!("there is no model `{model}`: this version has `echo` alone");
         return Err(Refusal::failed(message));
     }
-    match service.create_app(project.id, name, mode, model, instructions).await.map_err(failed)? {
+    match service
+        .create_app(project.id, name, mode, model, instructions)
+        .await
+        .map_err(failed)?
+    {
         Some(app) => Ok(show_app(&app)),
         None => Err(Refusal::failed(format!(
             "there is an app `{name}` in project `{}` already",
@@ -92,10 +119,15 @@ async fn list_apps(service: &Service, project: &Project) -> Result<String, Refus
 
 /// One line: name, mode, model, and the app's id in every dialect's form.
 fn show_app(app: &App) -> String {
-    let ids = DIALECTS.iter().map(|entry| format!("{}={}", entry.name, (entry.app)(app.id)));
+    let ids = DIALECTS
+        .iter()
+        .map(|entry| format!("{}={}", entry.name, (entry.app)(app.id)));
     let ids: Vec<String> = ids.collect();
     let mut text = String::new();
-    line(&mut text, &[&app.name, app.mode.name(), &app.model, &ids.join("  ")]);
+    line(
+        &mut text,
+        &[&app.name, app.mode.name(), &app.model, &ids.join("  ")],
+    );
     text
 }
 
@@ -117,11 +149,18 @@ async fn create_key(
     }
     let Some(entry) = parlance_dialects::dialect(&wanted.dialect) else {
         let names: Vec<&str> = DIALECTS.iter().map(|entry| entry.name).collect();
-        let message =
-            format!("there is no dialect `{}`: use {}", wanted.dialect, names.join(", "));
+        let message = format!(
+            "there is no dialect `{}`: use {}",
+            wanted.dialect,
+            names.join(", ")
+        );
         return Err(Refusal::usage(message));
     };
-    if let Some(scope) = wanted.scopes.iter().find(|scope| !entry.scopes.contains(&scope.as_str())) {
+    if let Some(scope) = wanted
+        .scopes
+        .iter()
+        .find(|scope| !entry.scopes.contains(&scope.as_str()))
+    {
         let message = match entry.scopes {
             [] => format!("keys for {} have no scopes", entry.name),
             known => format!("there is no scope `{scope}`: use {}", known.join(", ")),
@@ -129,15 +168,27 @@ async fn create_key(
         return Err(Refusal::usage(message));
     }
     let apps = service.apps(project.id).await.map_err(failed)?;
-    let app = apps.iter().find(|app| app.name == wanted.app).ok_or_else(|| {
-        Refusal::failed(format!("there is no app `{}` in project `{}`", wanted.app, project.name))
-    })?;
+    let app = apps
+        .iter()
+        .find(|app| app.name == wanted.app)
+        .ok_or_else(|| {
+            Refusal::failed(format!(
+                "there is no app `{}` in project `{}`",
+                wanted.app, project.name
+            ))
+        })?;
     let scopes = match wanted.scopes.as_slice() {
         [] => Scopes::All,
         scopes => Scopes::Only(scopes.iter().cloned().collect::<BTreeSet<_>>()),
     };
     let too_long = |_| Refusal::usage("the user's name is too long");
-    let user = wanted.user.as_deref().map(User::parse).transpose().map_err(too_long)?.flatten();
+    let user = wanted
+        .user
+        .as_deref()
+        .map(User::parse)
+        .transpose()
+        .map_err(too_long)?
+        .flatten();
     let new = NewKey {
         project: project.id,
         app: app.id,
@@ -155,14 +206,24 @@ async fn list_keys(service: &Service, project: &Project) -> Result<String, Refus
     let apps = service.apps(project.id).await.map_err(failed)?;
     let mut text = String::new();
     for key in &keys {
-        let app = apps.iter().find(|app| app.id == key.app).map_or("-", |app| &app.name);
+        let app = apps
+            .iter()
+            .find(|app| app.id == key.app)
+            .map_or("-", |app| &app.name);
         let user = key.user.as_ref().map_or("-", |user| user.expose());
         let state = match key.revoked_at {
             None => "active".to_owned(),
             Some(at) => format!("revoked {}", time(at)),
         };
-        let columns =
-            [&key.id.hex(), &key.dialect, app, user, &scopes(key), &time(key.created_at), &state];
+        let columns = [
+            &key.id.hex(),
+            &key.dialect,
+            app,
+            user,
+            &scopes(key),
+            &time(key.created_at),
+            &state,
+        ];
         line(&mut text, &columns);
     }
     Ok(text)
@@ -176,9 +237,15 @@ fn scopes(key: &KeyRecord) -> String {
 }
 
 async fn revoke_key(service: &Service, project: &Project, id: &str) -> Result<String, Refusal> {
-    let unknown =
-        || Refusal::failed(format!("there is no key `{id}` in project `{}`", project.name));
-    let key = Ref::<KeyId>::from_hex(id).and_then(Ref::whole).ok_or_else(unknown)?;
+    let unknown = || {
+        Refusal::failed(format!(
+            "there is no key `{id}` in project `{}`",
+            project.name
+        ))
+    };
+    let key = Ref::<KeyId>::from_hex(id)
+        .and_then(Ref::whole)
+        .ok_or_else(unknown)?;
     if service.revoke_key(project.id, key).await.map_err(failed)? {
         Ok(format!("revoked {id}\n"))
     } else {
@@ -202,13 +269,14 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn failed(error: Error) -> Refusal {
-    Refusal::failed(format!("{}", Chain(&error)))
+    Refusal::failed(Chain(&error).to_string())
 }
 
 fn line(text: &mut String, columns: &[&str]) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}", columns.join("  "));
+    text.push_str(&columns.join("  "));
+    text.push('\n');
 }
 
 fn time(at: Timestamp) -> String {

@@ -56,11 +56,17 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), wrong_usage: false }
+        Self {
+            message: message.into(),
+            wrong_usage: false,
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), wrong_usage: true }
+        Self {
+            message: message.into(),
+            wrong_usage: true,
+        }
     }
 }
 
@@ -87,6 +93,6 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Resu
     let wired = wire(config, &dir)?;
     let output = execute::execute(&wired.service, &config.project, command).await;
     wired.tasks.shut_down().await;
-    wired.store.close().await?;
+    wired.store.close().await;
     Ok(output?)
 }

@@ -40,7 +40,8 @@ impl Control {
         let path = dir.socket()?;
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("could not remove `{}`", path.display()));
+                return Err(error)
+                    .with_context(|| format!("could not remove `{}`", path.display()));
             }
             _ => {}
         }
@@ -73,10 +74,14 @@ impl Control {
 async fn answer(stream: UnixStream, service: &Service, project: &str) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    BufReader::new(reader.take(LINE_BYTES_MAX))
+        .read_line(&mut line)
+        .await?;
     let answer: Answer = match serde_json::from_str(&line) {
         Ok(command) => execute(service, project, command).await,
-        Err(_) => Err(Refusal::failed("the server is of another version than this command")),
+        Err(_) => Err(Refusal::failed(
+            "the server is of another version than this command",
+        )),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
@@ -91,7 +96,10 @@ pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<Str
     let (reader, mut writer) = stream.into_split();
     let mut bytes = serde_json::to_vec(command)?;
     bytes.push(b'\n');
-    writer.write_all(&bytes).await.context("the server does not read the command")?;
+    writer
+        .write_all(&bytes)
+        .await
+        .context("the server does not read the command")?;
     let mut line = String::new();
     let read = BufReader::new(reader).read_line(&mut line).await;
     if read.context("the server does not answer")? == 0 {
