@@ -43,17 +43,22 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let shop = Shop::open()?;
     match words.as_slice() {
-        ["test"] => stages::test(&shop),
+        ["test"] => Ok(stages::test(&shop)),
         ["tidy"] => tidy::command(&shop),
         ["conformance", rest @ ..] => {
             let bless = rest.contains(&"--bless");
-            let dialects: Vec<&str> =
-                rest.iter().copied().filter(|word| *word != "--bless").collect();
+            let dialects: Vec<&str> = rest
+                .iter()
+                .copied()
+                .filter(|word| *word != "--bless")
+                .collect();
             conformance::command(&shop, &dialects, bless)
         }
         ["bench"] => bench::command(&shop, bench::SECONDS_DEFAULT),
         ["bench", "--seconds", seconds] => {
-            let seconds = seconds.parse().context("`--seconds` takes a whole number")?;
+            let seconds = seconds
+                .parse()
+                .context("`--seconds` takes a whole number")?;
             bench::command(&shop, seconds)
         }
         // The two halves that `bench` starts as processes of their own.

@@ -21,14 +21,22 @@ impl Shop {
     /// Finds the repository.
     pub(crate) fn open() -> anyhow::Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = here.parent().context("xtask has no parent directory")?.to_path_buf();
+        let root = here
+            .parent()
+            .context("xtask has no parent directory")?
+            .to_path_buf();
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(target) => root.join(target),
             None => root.join("target"),
         };
         let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Ok(Self { root, ci, target, cargo })
+        Ok(Self {
+            root,
+            ci,
+            target,
+            cargo,
+        })
     }
 
     /// A file of a build.
@@ -61,14 +69,19 @@ pub(crate) fn have(program: &str) -> bool {
 
 /// Whether a command succeeds, whatever it says.
 pub(crate) fn have_with(command: &mut Command) -> bool {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
 /// Runs a command; false if it fails.
 pub(crate) fn succeeds(command: &mut Command) -> anyhow::Result<bool> {
     let status = command.stdin(Stdio::null()).status();
-    Ok(status.with_context(|| format!("could not run {}", name(command)))?.success())
+    Ok(status
+        .with_context(|| format!("could not run {}", name(command)))?
+        .success())
 }
 
 /// Runs a command that has to succeed.
@@ -84,7 +97,11 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let done = done.with_context(|| format!("could not run {}", name(command)))?;
     if !done.status.success() {
-        bail!("{} failed: {}", name(command), String::from_utf8_lossy(&done.stderr).trim());
+        bail!(
+            "{} failed: {}",
+            name(command),
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
     }
     String::from_utf8(done.stdout).with_context(|| format!("{} wrote no text", name(command)))
 }
