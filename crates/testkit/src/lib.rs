@@ -1,1 +1,15 @@
-//! .
+//! What the tests of several crates share. Never part of a server.
+//!
+//! Invariant: nothing here asks the machine for time or chance, so every test that fails, fails again.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should say so at once"
+)]
+
+pub mod clock;
+pub mod samples;
+pub mod store_suite;
+
+pub use clock::ManualClock;

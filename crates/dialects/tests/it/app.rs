@@ -13,15 +13,12 @@ use parlance_domain::service::{NewKey, Ports};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::Model;
 use parlance_domain::{
-    App, AppMode, IdSource, Project, Scopes, Service, Settings, Timestamp, User,
+    App, AppMode, Clock, IdSource, Project, Scopes, Service, Settings, Store, User,
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
 use parlance_upstream::Echo;
 use tower::ServiceExt;
-
-/// 2026-11-21T12:00:00Z, the time at which every test begins.
-pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_795_262_400_000);
 
 /// An answer, whole.
 pub(crate) struct Answer {
@@ -62,29 +59,25 @@ impl TestApp {
 
     /// The same with another model.
     pub(crate) async fn with_model(model: Arc<dyn Model>) -> Self {
-        let clock = Arc::new(ManualClock::at(NOON));
-        let ids = Arc::new(IdSource::new(Arc::clone(&clock) as Arc<_>, [7; 32]));
-        let ports = Ports {
-            store: Arc::new(Memory::default()),
-            model,
-            clock: Arc::clone(&clock) as Arc<_>,
-            ids,
-            tasks: Tasks::default(),
-        };
-        let service = Service::new(ports, Settings::default());
-        let project = create_project(&service, "default").await;
-        let app = create_app(&service, &project, "default", AppMode::AdvancedChat).await;
+        let clock = Arc::new(ManualClock::default());
+        let store: Arc<dyn Store> = Arc::new(Memory::default());
+        // What is there before the test has ids from a source of its own, so that the ids that a
+        // scenario shows do not depend on how many keys were made.
+        let furnish = service(&store, Arc::new(Echo), &clock, [1; 32]);
+        let project = create_project(&furnish, "default").await;
+        let app = create_app(&furnish, &project, "default", AppMode::AdvancedChat).await;
+        let service = service(&store, model, &clock, [2; 32]);
         let router = mount(&service, HttpOptions::default());
-        let keys = BTreeMap::new();
         let mut test = Self {
             router,
-            service,
+            service: furnish,
             clock,
             project,
             app,
-            keys,
+            keys: BTreeMap::new(),
         };
         test.make_keys().await;
+        test.service = service;
         test
     }
 
@@ -169,6 +162,27 @@ impl TestApp {
             body,
         }
     }
+}
+
+fn service(
+    store: &Arc<dyn Store>,
+    model: Arc<dyn Model>,
+    clock: &Arc<ManualClock>,
+    seed: [u8; 32],
+) -> Service {
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    let ids = Arc::new(IdSource::new(Arc::clone(&clock), seed));
+    let (store, tasks) = (Arc::clone(store), Tasks::default());
+    Service::new(
+        Ports {
+            store,
+            model,
+            clock,
+            ids,
+            tasks,
+        },
+        Settings::default(),
+    )
 }
 
 async fn create_project(service: &Service, name: &str) -> Project {

@@ -5,6 +5,7 @@
 //! ```text
 //! === what this step shows
 //! @advance 5s                                  (optional: the clock goes on)
+//! @keep conversation /id                       (optional: `{conversation}` is this from now on)
 //! POST /openai/v1/conversations
 //! authorization: Bearer {openai}               (keys of the TestApp, by name)
 //!
@@ -85,47 +86,74 @@ async fn replay(file: &str) -> String {
         "a scenario says where its facts come from"
     );
     let mut app = TestApp::new().await;
-    app.name_key(
-        "coze.reader",
-        "coze",
-        &["retrieveConversation", "listConversation"],
-    )
-    .await;
+    if parlance_dialects::dialect("coze").is_some() {
+        app.name_key(
+            "coze.reader",
+            "coze",
+            &["retrieveConversation", "listConversation"],
+        )
+        .await;
+    }
+    let mut kept = Vec::new();
     let mut replayed = head.to_owned();
     for step in steps {
         let (request, _) = step
             .split_once("\n--- ")
             .unwrap_or((step.trim_end_matches('\n'), ""));
-        let answer = send(&app, request).await;
+        let answer = send(&app, request, &mut kept).await;
         let _ = write!(replayed, "\n=== {request}\n--- {}", render(&answer));
     }
     replayed
 }
 
-async fn send(app: &TestApp, step: &str) -> Answer {
+async fn send(app: &TestApp, step: &str, kept: &mut Vec<(String, String)>) -> Answer {
     let (head, body) = step.split_once("\n\n").unwrap_or((step, ""));
     let mut lines = head.lines().skip(1).peekable();
+    let mut keep = Vec::new();
     while let Some(directive) = lines.next_if(|line| line.starts_with('@')) {
-        let seconds = directive
-            .strip_prefix("@advance ")
-            .and_then(|time| time.strip_suffix('s'));
-        let seconds = seconds
-            .and_then(|number| number.parse().ok())
-            .expect("`@advance Ns`");
-        app.clock.advance(Duration::from_secs(seconds));
+        let words: Vec<&str> = directive.split(' ').collect();
+        match words.as_slice() {
+            ["@advance", time] => {
+                let seconds = time
+                    .strip_suffix('s')
+                    .and_then(|number| number.parse().ok());
+                app.clock
+                    .advance(Duration::from_secs(seconds.expect("`@advance Ns`")));
+            }
+            ["@keep", name, pointer] => keep.push((*name, *pointer)),
+            _ => panic!("there is no directive `{directive}`"),
+        }
     }
+    let fill_in = |text: &str| {
+        let replace = |text: String, (name, value): &(String, String)| {
+            text.replace(&format!("{{{name}}}"), value)
+        };
+        kept.iter().fold(app.fill_in(text), replace)
+    };
     let (method, path) = lines
         .next()
         .and_then(|line| line.split_once(' '))
         .expect("a request line");
-    let mut request = Request::builder().method(method).uri(app.fill_in(path));
+    let mut request = Request::builder().method(method).uri(fill_in(path));
     for line in lines {
         let (name, value) = line.split_once(": ").expect("a header");
-        request = request.header(name, app.fill_in(value));
+        request = request.header(name, fill_in(value));
     }
-    let body = app.fill_in(body);
-    app.send(request.body(Body::from(body)).expect("a request"))
-        .await
+    let body = fill_in(body);
+    let answer = app
+        .send(request.body(Body::from(body)).expect("a request"))
+        .await;
+    for (name, pointer) in keep {
+        let json = answer.json();
+        let value = json
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("no {pointer} to keep"));
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), ToOwned::to_owned);
+        kept.push((name.to_owned(), text));
+    }
+    answer
 }
 
 fn render(answer: &Answer) -> String {

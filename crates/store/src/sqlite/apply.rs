@@ -255,7 +255,7 @@ fn add(
         turn: addition.turn(),
     };
     head.next_seq = head.next_seq.saturating_add(length(items));
-    turn_row(db, place.scope, &mut head, at, addition)?;
+    turn_row(db, &place, &mut head, at, addition)?;
     save(db, who, &head)?;
     let added = Outcome::Added {
         first_seq: count(place.first_seq),
@@ -277,21 +277,21 @@ impl Addition {
 /// Begins or ends a turn's own row.
 fn turn_row(
     db: &Connection,
-    scope: Scope,
+    place: &ItemPlace,
     head: &mut Head,
     at: i64,
     addition: &Addition,
 ) -> Result<(), Trouble> {
+    let scope = place.scope;
     match addition {
         Addition::Alone => {}
         Addition::Start(turn) => {
-            let first_seq = head.next_seq;
             let inserted = db.prepare_cached(sql::START_TURN)?.execute(params![
                 scope.project,
                 scope.conversation,
                 turn,
                 at,
-                first_seq
+                place.first_seq
             ])?;
             if inserted == 0 {
                 return Err(StoreError::IdClash.into());

@@ -56,12 +56,12 @@ pub(super) const PURGE_TURNS: &str = "DELETE FROM turns WHERE project = ?1 AND c
 // The lists of conversations: keys alone, so that the index answers. 2 is the owner, 3 the app.
 
 pub(super) const LIST_CREATED_RISING: &str = "\
-    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_id \
+    SELECT 0, id FROM conversations INDEXED BY conversations_by_id \
     WHERE project = ?1 AND owner = ?2 AND app = ?3 AND id BETWEEN ?4 AND ?5 \
     ORDER BY id LIMIT ?6";
 
 pub(super) const LIST_CREATED_FALLING: &str = "\
-    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_id \
+    SELECT 0, id FROM conversations INDEXED BY conversations_by_id \
     WHERE project = ?1 AND owner = ?2 AND app = ?3 AND id BETWEEN ?4 AND ?5 \
     ORDER BY id DESC LIMIT ?6";
 

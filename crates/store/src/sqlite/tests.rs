@@ -1,0 +1,135 @@
+use rusqlite::Connection;
+
+use super::{Durability, admin, open, sql, writer};
+
+fn database() -> (tempfile::TempDir, Connection) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.db");
+    let db = open::writer(&path, Durability::Power).unwrap();
+    (dir, db)
+}
+
+/// The plan of a statement, one line a step.
+fn plan(db: &Connection, statement: &str) -> Vec<String> {
+    let mut explain = db
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let rows = explain.raw_query().mapped(|row| row.get(3));
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+/// Checks that each statement finds its rows as it should, and neither scans nor sorts.
+fn check(cases: &[(&str, &str)]) {
+    let (_dir, db) = database();
+    for (statement, wanted) in cases {
+        let plan = plan(&db, statement);
+        let all = plan.join("\n");
+        let found = plan.iter().any(|step| step.ends_with(wanted));
+        assert!(found, "{wanted}:\n{all}");
+        assert!(!all.contains("TEMP B-TREE"), "{statement}:\n{all}");
+        let mut scans = plan.iter().filter(|step| step.starts_with("SCAN"));
+        assert!(
+            scans.all(|step| step == "SCAN CONSTANT ROW"),
+            "{statement}:\n{all}"
+        );
+    }
+}
+
+#[test]
+fn a_conversation_is_found_by_its_key() {
+    let one = "conversations USING PRIMARY KEY (project=? AND id=?)";
+    let some = "conversations USING PRIMARY KEY (project=? AND id>? AND id<?)";
+    let deleted = "tombstones USING PRIMARY KEY (project=? AND id>? AND id<?)";
+    check(&[
+        (sql::CONVERSATION, some),
+        (sql::HEAD, some),
+        (sql::SAVE_HEAD, one),
+        (sql::SET_TITLE, one),
+        (sql::SET_METADATA, one),
+        (sql::SET_ACTIVE, one),
+        (sql::DELETE, one),
+        (sql::IS_TAKEN, some),
+        (sql::IS_TAKEN, deleted),
+        (sql::ANCHOR_LIVING, some),
+        (sql::ANCHOR_DELETED, deleted),
+    ]);
+}
+
+#[test]
+fn a_list_of_conversations_is_read_off_an_index() {
+    let by_id = "USING COVERING INDEX conversations_by_id \
+        (project=? AND owner=? AND app=? AND id>? AND id<?)";
+    let by_change = "USING COVERING INDEX conversations_by_change \
+        (project=? AND owner=? AND app=? AND (updated_at,id)>(?,?) AND (updated_at,id)<(?,?))";
+    let apps = "USING COVERING INDEX conversations_by_id (project=? AND owner=? AND app>?)";
+    check(&[
+        (sql::LIST_CREATED_RISING, by_id),
+        (sql::LIST_CREATED_FALLING, by_id),
+        (sql::LIST_UPDATED_RISING, by_change),
+        (sql::LIST_UPDATED_FALLING, by_change),
+        (sql::NEXT_APP, apps),
+    ]);
+}
+
+#[test]
+fn an_item_is_found_by_its_key() {
+    let one = "items USING PRIMARY KEY (project=? AND conversation=? AND seq=?)";
+    let some = "items USING PRIMARY KEY (project=? AND conversation=? AND seq>? AND seq<?)";
+    check(&[
+        (sql::ITEMS_RISING, some),
+        (sql::ITEMS_FALLING, some),
+        (sql::FIRST_ITEM, some),
+        (sql::ITEM_ALIAS, one),
+        (sql::REPLACE_ITEM, one),
+        (sql::REMOVE_ITEM, one),
+        (sql::PURGE_SOME_ITEMS, one),
+        (
+            sql::PURGE_ITEMS,
+            "items USING PRIMARY KEY (project=? AND conversation=?)",
+        ),
+    ]);
+}
+
+#[test]
+fn all_else_is_found_by_its_key() {
+    let alias = "aliases USING PRIMARY KEY (project=? AND conversation=? AND alias_hash=?)";
+    let turn = "turns USING PRIMARY KEY (project=? AND conversation=? AND id=?)";
+    let tombstone = "tombstones USING PRIMARY KEY (project=? AND id=?)";
+    let digest = "keys USING INDEX sqlite_autoindex_keys_1 (digest=?)";
+    check(&[
+        (sql::ALIAS, alias),
+        (sql::REMOVE_ALIAS, alias),
+        (sql::PURGE_SOME_ALIASES, alias),
+        (sql::TURN, turn),
+        (sql::FINISH_TURN, turn),
+        (sql::PURGE_SOME_TURNS, turn),
+        (sql::FORGET, tombstone),
+        (admin::KEY, digest),
+    ]);
+}
+
+#[test]
+fn every_connection_overwrites_what_it_deletes() {
+    let (dir, writer) = database();
+    let reader = open::reader(&dir.path().join("test.db")).unwrap();
+    let holds = |db: &Connection, setting: &str, wanted: i64| {
+        let found: i64 = db
+            .pragma_query_value(None, setting, |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, wanted, "{setting}");
+    };
+    for db in [&writer, &reader] {
+        holds(db, "secure_delete", 1);
+        holds(db, "temp_store", 2);
+        holds(db, "busy_timeout", 5_000);
+    }
+    holds(&writer, "auto_vacuum", 2);
+    holds(&writer, "synchronous", 2);
+    assert!(reader.execute("DELETE FROM items", []).is_err());
+}
+
+#[test]
+fn an_idle_wal_can_be_emptied() {
+    let (_dir, db) = database();
+    assert!(writer::checkpoint(&db).unwrap());
+}

@@ -1,0 +1,511 @@
+//! Random operations, on which a store and the model of it must agree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlance_domain::clock::{Clock, Timestamp};
+use parlance_domain::ids::{ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
+use parlance_domain::model::{
+    ConversationQuery, Cursor, Item, ItemContent, ItemFilter, ItemQuery, ItemRef, ItemType,
+    NewItem, Order, Page, Principal, SeqRange, Sort, TurnState, Usage,
+};
+use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::bench::{Refusal, elsewhere, refusal};
+use crate::clock::ManualClock;
+use crate::samples::{self, answer, app, event, metadata, principal, question, typed};
+
+/// One step: something that a client, the sweeper or a start does.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A batch of somebody's.
+    Apply {
+        who: usize,
+        /// So many milliseconds pass before; a clock may be set back.
+        passed: i64,
+        as_read: Option<(usize, usize, bool)>,
+        writes: Vec<Change>,
+    },
+    Sweep {
+        /// Forget all deletions.
+        forget: bool,
+    },
+    Restart,
+}
+
+/// A write whose numbers choose among what there is.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Create {
+        app: u8,
+        clash: bool,
+        items: Items,
+    },
+    Append {
+        to: usize,
+        items: Items,
+    },
+    Title {
+        to: usize,
+        text: Option<String>,
+    },
+    Metadata {
+        to: usize,
+        pairs: usize,
+    },
+    Active {
+        to: usize,
+        active: bool,
+    },
+    Section {
+        to: usize,
+    },
+    Replace {
+        to: usize,
+        item: usize,
+    },
+    Remove {
+        to: usize,
+        items: Vec<usize>,
+    },
+    Start {
+        to: usize,
+        input: Items,
+    },
+    Finish {
+        to: usize,
+        turn: usize,
+        output: Items,
+    },
+    Delete {
+        to: usize,
+        prefix: bool,
+    },
+}
+
+/// New items.
+#[derive(Clone, Debug)]
+pub struct Items {
+    kinds: Vec<(u8, Option<u8>)>,
+    stale: bool,
+}
+
+fn items(count_max: usize) -> impl Strategy<Value = Items> {
+    let alias = prop_oneof![4 => Just(None), 1 => (0..4_u8).prop_map(Some)];
+    (vec((0..5_u8, alias), 0..=count_max), 0..20_u8).prop_map(|(kinds, stale)| Items {
+        kinds,
+        stale: stale == 0,
+    })
+}
+
+/// Which of the things there are; the latest more often.
+fn which() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => 0..3_usize, 1 => 0..12_usize]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (0..3_u8, 0..12_u8, items(3)).prop_map(|(app, clash, items)| Change::Create {
+            app, clash: clash == 0, items,
+        }),
+        4 => (which(), items(4)).prop_map(|(to, items)| Change::Append { to, items }),
+        1 => (which(), proptest::option::of("[a-zé]{0,3}"))
+            .prop_map(|(to, text)| Change::Title { to, text }),
+        1 => (which(), 0..3_usize).prop_map(|(to, pairs)| Change::Metadata { to, pairs }),
+        1 => (which(), any::<bool>()).prop_map(|(to, active)| Change::Active { to, active }),
+        1 => which().prop_map(|to| Change::Section { to }),
+        1 => (which(), which()).prop_map(|(to, item)| Change::Replace { to, item }),
+        2 => (which(), vec(which(), 0..3)).prop_map(|(to, items)| Change::Remove { to, items }),
+        2 => (which(), items(2)).prop_map(|(to, input)| Change::Start { to, input }),
+        2 => (which(), 0..2_usize, items(2))
+            .prop_map(|(to, turn, output)| Change::Finish { to, turn, output }),
+        2 => (which(), any::<bool>()).prop_map(|(to, prefix)| Change::Delete { to, prefix }),
+    ]
+}
+
+/// Steps to agree on.
+pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
+    let as_read = proptest::option::weighted(0.1, (which(), which(), any::<bool>()));
+    let apply = (0..5_usize, -2..4_i64, as_read, vec(change(), 1..4)).prop_map(
+        |(who, passed, as_read, writes)| Step::Apply {
+            who,
+            passed,
+            as_read,
+            writes,
+        },
+    );
+    let step = prop_oneof![
+        30 => apply,
+        1 => any::<bool>().prop_map(|forget| Step::Sweep { forget }),
+        1 => Just(Step::Restart),
+    ];
+    vec(step, 1..=count_max)
+}
+
+/// What was made so far, refused things included; the latest first.
+struct World {
+    clock: Arc<ManualClock>,
+    ids: IdSource,
+    principals: [Principal; 5],
+    conversations: Vec<ConversationId>,
+    items: Vec<ItemId>,
+    turns: Vec<TurnId>,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let bound = Principal {
+            app: Some(app(1)),
+            ..principal("ann")
+        };
+        Self {
+            ids: samples::ids(Arc::<ManualClock>::clone(&clock)),
+            clock,
+            principals: [
+                principal("ann"),
+                principal("bob"),
+                principal(""),
+                elsewhere("ann"),
+                bound,
+            ],
+            conversations: Vec::new(),
+            items: Vec::new(),
+            turns: Vec::new(),
+        }
+    }
+
+    fn pass(&self, millis: i64) {
+        let micros = self.clock.now().micros() + millis * 1_000;
+        self.clock.set(Timestamp::from_micros(micros));
+    }
+
+    fn conversation(&self, at: usize) -> ConversationId {
+        let found = self.conversations.iter().rev().nth(at);
+        found.copied().unwrap_or(ConversationId::from_bits(1))
+    }
+
+    fn item(&self, at: usize) -> ItemId {
+        let found = self.items.iter().rev().nth(at);
+        found.copied().unwrap_or(ItemId::from_bits(1))
+    }
+
+    fn turn(&self, at: usize) -> TurnId {
+        let found = self.turns.iter().rev().nth(at);
+        found.copied().unwrap_or(TurnId::from_bits(1))
+    }
+
+    fn new_items(&mut self, items: &Items) -> Vec<NewItem> {
+        let mut made = Vec::new();
+        for (kind, alias) in &items.kinds {
+            let content = content(*kind);
+            let id = if items.stale && !self.items.is_empty() {
+                self.item(0)
+            } else {
+                self.ids.next()
+            };
+            self.items.push(id);
+            made.push(NewItem {
+                id,
+                alias: alias.map(|alias| format!("alias {alias}")),
+                content,
+            });
+        }
+        made
+    }
+
+    fn write(&mut self, change: &Change) -> Write {
+        let at = self.clock.now();
+        match change {
+            Change::Create { app, clash, items } => self.create(*app, *clash, items, at),
+            Change::Append { to, items } => Write::Append {
+                conversation: self.conversation(*to),
+                items: self.new_items(items),
+                at,
+            },
+            Change::Title { to, text } => Write::SetTitle {
+                conversation: self.conversation(*to),
+                title: text.clone(),
+                at,
+            },
+            Change::Metadata { to, pairs } => Write::SetMetadata {
+                conversation: self.conversation(*to),
+                metadata: metadata(&[("b", "1"), ("a", "é")][..*pairs]),
+                at,
+            },
+            Change::Active { to, active } => Write::SetActive {
+                conversation: self.conversation(*to).into(),
+                active: *active,
+            },
+            Change::Section { to } => Write::StartSection {
+                conversation: self.conversation(*to),
+                section: self.ids.next(),
+                at,
+            },
+            Change::Replace { to, item } => Write::ReplaceItem {
+                conversation: self.conversation(*to),
+                item: self.item(*item),
+                content: question("replaced"),
+                at,
+            },
+            Change::Remove { to, items } => Write::RemoveItems {
+                conversation: self.conversation(*to),
+                items: items.iter().map(|item| self.item(*item)).collect(),
+                at,
+            },
+            Change::Start { to, input } => self.start(*to, input, at),
+            Change::Finish { to, turn, output } => self.finish(*to, *turn, output, at),
+            Change::Delete { to, prefix } => self.delete(*to, *prefix, at),
+        }
+    }
+
+    fn delete(&self, to: usize, prefix: bool, at: Timestamp) -> Write {
+        let id = self.conversation(to);
+        let decimal = ConversationRef::from_decimal(&id.decimal().to_string());
+        let conversation = decimal.filter(|_| prefix).unwrap_or(id.into());
+        Write::Delete { conversation, at }
+    }
+
+    fn create(&mut self, app: u8, clash: bool, items: &Items, at: Timestamp) -> Write {
+        let mut new = samples::conversation(&self.ids, samples::app(app), at);
+        if clash {
+            new.id = ConversationId::from_bits(self.conversation(0).bits() ^ 1);
+        }
+        new.items = self.new_items(items);
+        self.conversations.push(new.id);
+        Write::Create(Box::new(new))
+    }
+
+    fn start(&mut self, to: usize, input: &Items, at: Timestamp) -> Write {
+        let turn = self.ids.next();
+        self.turns.push(turn);
+        Write::StartTurn {
+            conversation: self.conversation(to),
+            turn,
+            input: self.new_items(input),
+            at,
+        }
+    }
+
+    fn finish(&mut self, to: usize, turn: usize, output: &Items, at: Timestamp) -> Write {
+        Write::FinishTurn {
+            conversation: self.conversation(to),
+            turn: self.turn(turn),
+            state: TurnState::Completed,
+            usage: Usage {
+                input_tokens: 1,
+                output_tokens: 2,
+            },
+            output: self.new_items(output),
+            at,
+        }
+    }
+}
+
+fn content(kind: u8) -> ItemContent {
+    match kind {
+        0 | 1 => question("q"),
+        2 => answer("a"),
+        3 => typed("reasoning"),
+        _ => event("e"),
+    }
+}
+
+/// What a store says, so that two can be compared.
+fn said<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
+    result.map_err(|error| refusal(&error))
+}
+
+/// Takes the steps on both stores, and compares what they say and then all that can be read.
+pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
+    let mut world = World::new();
+    for step in steps {
+        match step {
+            Step::Apply {
+                who,
+                passed,
+                as_read,
+                writes,
+            } => {
+                world.pass(*passed);
+                let who = world.principals[*who].clone();
+                let require = as_read.map(|(conversation, item, changed)| Require::ItemAsRead {
+                    conversation: world.conversation(conversation),
+                    item: world.item(item),
+                    modified_at: changed.then(|| world.clock.now()),
+                });
+                let batch = Batch {
+                    require: require.into_iter().collect(),
+                    writes: writes.iter().map(|change| world.write(change)).collect(),
+                };
+                let wanted: Result<Vec<Outcome>, _> = said(model.apply(&who, &batch).await);
+                assert_eq!(said(store.apply(&who, &batch).await), wanted, "{batch:?}");
+            }
+            Step::Sweep { forget } => {
+                let later = if *forget {
+                    Duration::from_secs(1)
+                } else {
+                    Duration::ZERO
+                };
+                world.clock.advance(later);
+                for store in [model, store] {
+                    while store.sweep(world.clock.now()).await.unwrap() {}
+                }
+            }
+            Step::Restart => {
+                let at = world.clock.now();
+                let wanted = model.fail_running_turns(at).await.unwrap();
+                assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
+            }
+        }
+    }
+    for who in &world.principals {
+        agree_on_lists(model, store, &world, who).await;
+        for id in &world.conversations {
+            agree_on_one(model, store, &world, who, *id).await;
+        }
+    }
+}
+
+async fn agree_on_lists(model: &dyn Store, store: &dyn Store, world: &World, who: &Principal) {
+    let anchors = world.conversations.iter().rev().take(6).copied();
+    let cursors: Vec<_> = std::iter::once(Cursor::default())
+        .chain(anchors.clone().map(|id| Cursor {
+            after: Some(id.into()),
+            before: None,
+        }))
+        .chain(anchors.clone().map(|id| Cursor {
+            after: None,
+            before: Some(id.into()),
+        }))
+        .chain(
+            anchors
+                .clone()
+                .zip(anchors.skip(2))
+                .map(|(one, two)| Cursor {
+                    after: Some(one.into()),
+                    before: Some(two.into()),
+                }),
+        )
+        .collect();
+    for sort in [Sort::Created, Sort::Updated] {
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            for app in [None, Some(app(1))] {
+                for cursor in &cursors {
+                    let query = ConversationQuery {
+                        sort,
+                        order,
+                        cursor: cursor.clone(),
+                        app,
+                        rows_max: 2,
+                    };
+                    agree_on_list(model, store, who, query).await;
+                }
+            }
+        }
+    }
+}
+
+/// Compares a list page by page.
+async fn agree_on_list(
+    model: &dyn Store,
+    store: &dyn Store,
+    who: &Principal,
+    mut query: ConversationQuery,
+) {
+    loop {
+        let wanted = said(model.conversations(who, &query).await);
+        let found = said(store.conversations(who, &query).await);
+        assert_eq!(found, wanted, "{query:?}");
+        let Ok(Page {
+            rows,
+            has_more: true,
+        }) = wanted
+        else {
+            return;
+        };
+        if query.cursor.after.is_none() && query.cursor.before.is_some() {
+            query.cursor.before = Some(rows[0].id.into());
+        } else {
+            query.cursor.after = Some(rows[rows.len() - 1].id.into());
+        }
+    }
+}
+
+async fn agree_on_one(
+    model: &dyn Store,
+    store: &dyn Store,
+    world: &World,
+    who: &Principal,
+    id: ConversationId,
+) {
+    let wanted = model.conversation(who, id.into()).await.unwrap();
+    let found = store.conversation(who, id.into()).await.unwrap();
+    assert_eq!(found, wanted);
+    let mut turns = said(model.turns(who, id.into(), &world.turns).await);
+    let mut found = said(store.turns(who, id.into(), &world.turns).await);
+    for turns in [&mut turns, &mut found].into_iter().flatten() {
+        turns.sort_by_key(|turn| turn.id);
+    }
+    assert_eq!(found, turns);
+    if wanted.is_none() {
+        return;
+    }
+    let mut names: Vec<ItemRef> = (0..4)
+        .map(|alias| ItemRef::Alias(format!("alias {alias}")))
+        .collect();
+    names.extend((0..6).map(ItemRef::Seq));
+    names.extend(world.items.iter().rev().take(12).map(|id| (*id).into()));
+    for name in &names {
+        let wanted: Result<Item, _> = said(model.item(who, id.into(), name).await);
+        assert_eq!(said(store.item(who, id.into(), name).await), wanted);
+    }
+    agree_on_items(model, store, world, who, id, &names).await;
+}
+
+async fn agree_on_items(
+    model: &dyn Store,
+    store: &dyn Store,
+    world: &World,
+    who: &Principal,
+    id: ConversationId,
+    names: &[ItemRef],
+) {
+    let reasoning = ItemType::parse("reasoning").unwrap();
+    let filters = [
+        ItemFilter::Everything,
+        ItemFilter::NoEvents,
+        ItemFilter::Dialogue,
+        ItemFilter::OfType(reasoning),
+    ];
+    let mut anchors = vec![(None, None)];
+    for (at, name) in names.iter().enumerate() {
+        anchors.push((Some(name.clone()), None));
+        anchors.push((None, Some(name.clone())));
+        anchors.push((Some(name.clone()), names.get(at + 3).cloned()));
+    }
+    for (at, (after, before)) in anchors.into_iter().enumerate() {
+        for order in [Order::OldestFirst, Order::NewestFirst] {
+            let query = ItemQuery {
+                order,
+                cursor: Cursor {
+                    after: after.clone(),
+                    before: before.clone(),
+                },
+                within: match at % 3 {
+                    0 => SeqRange { first: 1, last: 4 },
+                    _ => SeqRange::ALL,
+                },
+                filter: filters[at % filters.len()].clone(),
+                settled: at % 2 == 0,
+                turn: world.turns.last().copied().filter(|_| at % 5 == 4),
+                rows_max: 2,
+            };
+            let wanted = said(model.items(who, id.into(), &query).await);
+            let found = said(store.items(who, id.into(), &query).await);
+            assert_eq!(found, wanted, "{query:?}");
+        }
+    }
+}
