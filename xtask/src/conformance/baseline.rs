@@ -8,6 +8,10 @@ use anyhow::Context;
 use super::script::Tested;
 use crate::tools::{Shop, say};
 
+const NEW_TEST: &str = "NEW TEST ";
+/// Most new tests that are named.
+const NEW_SHOWN_MAX: usize = 10;
+
 /// Compares results with the committed ones; false if anything differs. `ran` says which runs took
 /// place; the lines of others stay as they are. With `bless`, the results are committed instead.
 pub(super) fn compare(
@@ -25,8 +29,13 @@ pub(super) fn compare(
     let text = fs::read_to_string(&file).unwrap_or_default();
     let old: Vec<Tested> = text.lines().map(Tested::parse).collect::<Result<_, _>>()?;
     let differences = differences(&old, results, ran);
-    for difference in &differences {
+    let (new, worse): (Vec<_>, Vec<_>) = differences.iter().partition(|line| line.starts_with(NEW_TEST));
+    // A script that was just written has nothing but new tests.
+    for difference in worse.iter().chain(new.iter().take(NEW_SHOWN_MAX)) {
         say(&format!("  {difference}\n"));
+    }
+    if let Some(more) = new.len().checked_sub(NEW_SHOWN_MAX).filter(|more| *more > 0) {
+        say(&format!("  {NEW_TEST} and {more} more\n"));
     }
     let failing = results.iter().filter(|result| !result.ok);
     let known = failing.filter(|result| old.iter().any(|old| named_alike(old, result) && !old.ok));
@@ -69,7 +78,7 @@ fn differences(old: &[Tested], new: &[Tested], ran: &dyn Fn(&str) -> bool) -> Ve
             (Some(true), true) | (Some(false), false) => continue,
             (Some(true) | None, false) => "NEW FAIL ",
             (Some(false), true) => "NEW PASS ",
-            (None, true) => "NEW TEST ",
+            (None, true) => NEW_TEST,
         };
         let why = if line.why.is_empty() {
             String::new()
