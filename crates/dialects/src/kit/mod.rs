@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod fields;
 pub(crate) mod mount;
+pub(crate) mod raw;
 pub(crate) mod reply;
 pub(crate) mod route;
 pub(crate) mod sse;
@@ -190,3 +191,6 @@ impl From<Response> for Failure {
 
 /// What a handler gives.
 pub(crate) type Reply = Result<Response, Failure>;
+
+#[cfg(test)]
+mod tests;

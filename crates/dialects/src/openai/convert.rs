@@ -1,10 +1,13 @@
 //! Between the wire and the domain: ids, queries, conversations.
 
 use parlance_domain::{
-    Conversation, ConversationRef, Cursor, Error, Fault, Id, Metadata, Noun, Order, Reason,
-    check_rows,
+    Conversation, ConversationRef, Cursor, Error, Fault, Id, Item, Json, Metadata, Noun, Order,
+    Reason, check_rows,
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use super::item;
 
 use crate::kit::Query;
 use crate::kit::fields::{Fields, kind};
@@ -139,16 +142,24 @@ pub(super) fn check_include(query: &Query) -> Result<(), Error> {
     Ok(())
 }
 
-/// A page on the wire. Its ids are empty where it is, since clients take them for strings.
-pub(super) fn list(data: &[Value], has_more: bool) -> Value {
-    let id = |item: Option<&Value>| {
-        item.and_then(|item| item.get("id"))
-            .cloned()
-            .unwrap_or_else(|| Value::from(""))
-    };
-    let (first_id, last_id) = (id(data.first()), id(data.last()));
-    json!({
-        "object": "list", "data": data, "first_id": first_id, "last_id": last_id,
-        "has_more": has_more,
-    })
+/// A page of items on the wire. Its ids are empty where it is, since clients take them for strings.
+#[derive(Serialize)]
+pub(super) struct ItemList {
+    object: &'static str,
+    data: Vec<Json>,
+    first_id: String,
+    last_id: String,
+    has_more: bool,
+}
+
+/// A page of items on the wire.
+pub(super) fn items(items: &[Item], has_more: bool) -> ItemList {
+    let id = |item: Option<&Item>| item.map(item::text).unwrap_or_default();
+    ItemList {
+        object: "list",
+        data: items.iter().map(item::render).collect(),
+        first_id: id(items.first()),
+        last_id: id(items.last()),
+        has_more,
+    }
 }

@@ -6,10 +6,10 @@
 use axum::response::Response;
 use http::StatusCode;
 use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
-use parlance_domain::{Fault, Noun, Reason};
+use parlance_domain::{Error, Fault, Noun, Reason};
 use serde_json::json;
 
-use crate::kit::{Context, reply};
+use crate::kit::{Context, Failure, reply};
 
 const INVALID_REQUEST: &str = "invalid_request_error";
 const NOT_JSON: &str = "Invalid body: failed to parse JSON value. Please check the value to ensure \
@@ -63,15 +63,30 @@ impl Face {
 
 /// The answer to a fault.
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
-    let face = face(fault, context);
-    let body = json!({"error": {
-        "message": face.message, "type": face.kind, "param": face.param, "code": face.code,
-    }});
-    let mut response = reply::value(face.status, &body);
+    let mut response = answer(face(fault, context));
     if let Fault::Busy { retry_after } = fault {
         reply::retry_after(response.headers_mut(), *retry_after);
     }
     response
+}
+
+/// The failure where an item that the body names is not there.
+pub(super) fn item_missing(error: Error, id: &str) -> Failure {
+    if error.fault == Fault::NotFound(Noun::Item) {
+        return answer(Face::new(StatusCode::NOT_FOUND, item_not_found(id))).into();
+    }
+    error.into()
+}
+
+fn item_not_found(id: &str) -> String {
+    format!("Item with id '{id}' not found in conversation.")
+}
+
+fn answer(face: Face) -> Response {
+    let body = json!({"error": {
+        "message": face.message, "type": face.kind, "param": face.param, "code": face.code,
+    }});
+    reply::value(face.status, &body)
 }
 
 fn face(fault: &Fault, context: &Context) -> Face {
@@ -269,12 +284,7 @@ fn missing(noun: Noun, context: &Context) -> Face {
                 context.params.get("conversation_id")
             )
         }
-        Noun::Item | Noun::AnchorItem => {
-            format!(
-                "Item with id '{}' not found in conversation.",
-                context.params.get("item_id")
-            )
-        }
+        Noun::Item | Noun::AnchorItem => item_not_found(context.params.get("item_id")),
         Noun::Turn => format!(
             "Response with id '{}' not found.",
             context.params.get("response_id")

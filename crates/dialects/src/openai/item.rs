@@ -1,6 +1,7 @@
 //! Items between the wire and the domain. Their form on the wire is the domain's own, so that they
 //! are kept as they came; messages are brought into the one shape that clients can read.
 
+use bytes::Bytes;
 use parlance_domain::limits::ITEM_ALIAS_CHARS_MAX;
 use parlance_domain::service::ItemDraft;
 use parlance_domain::{
@@ -9,6 +10,7 @@ use parlance_domain::{
 use serde_json::{Map, Value, json};
 
 use crate::kit::fields::{Fields, kind};
+use crate::kit::raw::RawObject;
 
 /// Most items in one call (OpenAI: "You may add up to 20 items at a time").
 const ITEMS_MAX: usize = 20;
@@ -44,8 +46,9 @@ pub(super) enum Given {
     Reference(String),
 }
 
-/// The `items` of a body, none if they are absent or null.
-pub(super) fn items(fields: &Fields<'_>) -> Result<Option<Vec<Given>>, Error> {
+/// The `items` of a body, none if they are absent or null. The tree is what is checked, the text what
+/// is kept.
+pub(super) fn items(body: &Bytes, fields: &Fields<'_>) -> Result<Option<Vec<Given>>, Error> {
     let Some(items) = fields.array("items")? else {
         return Ok(None);
     };
@@ -58,17 +61,23 @@ pub(super) fn items(fields: &Fields<'_>) -> Result<Option<Vec<Given>>, Error> {
             },
         ));
     }
-    let read = |(at, item)| given(item, &format!("items[{at}]"));
+    let texts: Vec<Json> = serde_json::from_slice::<RawObject>(body)
+        .ok()
+        .and_then(|body| serde_json::from_str(body.get("items")?.text()).ok())
+        .unwrap_or_default();
+    let read =
+        |(at, (item, text)): (usize, (&Value, &Json))| given(item, text, &format!("items[{at}]"));
     items
         .iter()
+        .zip(&texts)
         .enumerate()
         .map(read)
         .collect::<Result<_, _>>()
         .map(Some)
 }
 
-fn given(item: &Value, at: &str) -> Result<Given, Error> {
-    let Value::Object(map) = item else {
+fn given(item: &Value, text: &Json, at: &str) -> Result<Given, Error> {
+    let (Value::Object(map), Some(raw)) = (item, RawObject::parse(text.text())) else {
         let why = Reason::WrongType {
             expected: "an object",
             got: kind(item),
@@ -97,10 +106,10 @@ fn given(item: &Value, at: &str) -> Result<Given, Error> {
         return Ok(Given::Reference(id));
     }
     let content = if item_type == "message" {
-        message(map, &fields)?
+        message(&raw, &fields)?
     } else {
         let item_type = ItemType::parse(item_type).map_err(|why| fields.error("type", why))?;
-        opaque(map, item_type)
+        opaque(&raw, map, item_type)
     };
     Ok(Given::New(ItemDraft { alias, content }))
 }
@@ -127,16 +136,16 @@ fn alias(fields: &Fields<'_>) -> Result<Option<String>, Error> {
 }
 
 /// Anything but a message: as it came, apart from the id, with a status.
-fn opaque(map: &Map<String, Value>, item_type: ItemType) -> ItemContent {
-    let mut payload = Map::new();
-    payload.insert("type".to_owned(), item_type.name().into());
-    let status = map.get("status").filter(|status| status.is_string());
-    payload.insert(
-        "status".to_owned(),
-        status.cloned().unwrap_or_else(|| "completed".into()),
-    );
-    rest(map, &mut payload);
-    let payload = Json::from(&Value::Object(payload));
+fn opaque(raw: &RawObject, map: &Map<String, Value>, item_type: ItemType) -> ItemContent {
+    let status = map
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or("completed");
+    let head = [
+        ("type", text_json(item_type.name())),
+        ("status", text_json(status)),
+    ];
+    let payload = payload(head, raw);
     ItemContent {
         kind: ItemKind::Typed(item_type),
         payload,
@@ -144,16 +153,26 @@ fn opaque(map: &Map<String, Value>, item_type: ItemType) -> ItemContent {
     }
 }
 
-/// Copies the fields that are not there yet, except for the id.
-fn rest(from: &Map<String, Value>, to: &mut Map<String, Value>) {
-    for (key, value) in from {
-        if key != "id" && !to.contains_key(key) {
-            to.insert(key.clone(), value.clone());
+/// `head`, and after it what else the client gave, except for the id.
+fn payload<const N: usize>(head: [(&str, Json); N], raw: &RawObject) -> Json {
+    let mut payload = RawObject::default();
+    for (key, value) in head {
+        payload.set(key, value);
+    }
+    for (key, value) in raw.pairs() {
+        if key != "id" && payload.get(key).is_none() {
+            payload.set(key, value.clone());
         }
     }
+    // An object of texts always has a text, so the fallback is never taken.
+    Json::of(&payload).unwrap_or_default()
 }
 
-fn message(map: &Map<String, Value>, fields: &Fields<'_>) -> Result<ItemContent, Error> {
+fn text_json(text: &str) -> Json {
+    Json::from(&Value::from(text))
+}
+
+fn message(raw: &RawObject, fields: &Fields<'_>) -> Result<ItemContent, Error> {
     let name = fields.required_string("role")?;
     let role = match name {
         "user" => Role::User,
@@ -169,16 +188,17 @@ fn message(map: &Map<String, Value>, fields: &Fields<'_>) -> Result<ItemContent,
             return Err(fields.error("role", why));
         }
     };
-    let parts = match fields.get("content") {
+    let content = match fields.get("content") {
         None => return Err(fields.error("content", Reason::Missing)),
-        Some(Value::String(text)) => vec![text_part(role, text)],
+        Some(Value::String(text)) => Json::from(&json!([text_part(role, text)])),
         Some(Value::Array(parts)) => {
-            let read = |(at, value)| part(role, value, &fields.name(&format!("content[{at}]")));
-            parts
-                .iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, _>>()?
+            let texts = raw.get("content").map(Json::text).unwrap_or_default();
+            let texts: Vec<Json> = serde_json::from_str(texts).unwrap_or_default();
+            let read = |(at, (value, text)): (usize, (&Value, &Json))| {
+                part(role, value, text, &fields.name(&format!("content[{at}]")))
+            };
+            let parts = parts.iter().zip(&texts).enumerate().map(read);
+            Json::of(&parts.collect::<Result<Vec<Json>, _>>()?).unwrap_or_default()
         }
         Some(other) => {
             let why = Reason::WrongType {
@@ -191,13 +211,13 @@ fn message(map: &Map<String, Value>, fields: &Fields<'_>) -> Result<ItemContent,
     let open = |status: &&str| matches!(*status, "in_progress" | "incomplete");
     let status = fields.string("status")?.filter(open).unwrap_or("completed");
     // The order of a live answer: type, status, content, role.
-    let mut payload = Map::new();
-    payload.insert("type".to_owned(), "message".into());
-    payload.insert("status".to_owned(), status.into());
-    payload.insert("content".to_owned(), parts.into());
-    payload.insert("role".to_owned(), name.into());
-    rest(map, &mut payload);
-    let payload = Json::from(&Value::Object(payload));
+    let head = [
+        ("type", text_json("message")),
+        ("status", text_json(status)),
+        ("content", content),
+        ("role", text_json(name)),
+    ];
+    let payload = payload(head, raw);
     Ok(ItemContent {
         kind: ItemKind::Message(role),
         payload,
@@ -216,8 +236,8 @@ fn text_part(role: Role, text: &str) -> Value {
     }
 }
 
-fn part(role: Role, value: &Value, at: &str) -> Result<Value, Error> {
-    let Value::Object(map) = value else {
+fn part(role: Role, value: &Value, text: &Json, at: &str) -> Result<Json, Error> {
+    let (Value::Object(map), Some(raw)) = (value, RawObject::parse(text.text())) else {
         let why = Reason::WrongType {
             expected: "an object",
             got: kind(value),
@@ -245,30 +265,37 @@ fn part(role: Role, value: &Value, at: &str) -> Result<Value, Error> {
         fields.required_string("text")?;
     }
     if part_type != "output_text" {
-        return Ok(value.clone());
+        return Ok(text.clone());
     }
     // Clients read both lists without asking whether they are there.
-    let mut part = Map::new();
-    part.insert("type".to_owned(), part_type.into());
-    for list in ["annotations", "logprobs"] {
-        let given = map.get(list).filter(|given| given.is_array());
-        part.insert(list.to_owned(), given.cloned().unwrap_or_else(|| json!([])));
+    let list = |key| match raw.get(key) {
+        Some(list) if list.text().starts_with('[') => list.clone(),
+        _ => Json::from(&json!([])),
+    };
+    let mut part = RawObject::default();
+    part.set("type", text_json(part_type));
+    part.set("annotations", list("annotations"));
+    part.set("logprobs", list("logprobs"));
+    for (key, value) in raw
+        .pairs()
+        .filter(|(key, _)| !matches!(*key, "annotations" | "logprobs"))
+    {
+        part.set(key, value.clone());
     }
-    rest(map, &mut part);
-    if let Some(id) = map.get("id") {
-        part.insert("id".to_owned(), id.clone());
-    }
-    Ok(Value::Object(part))
+    Ok(Json::of(&part).unwrap_or_default())
 }
 
-/// An item on the wire.
-pub(super) fn render(item: &Item) -> Value {
-    let mut rendered = Map::new();
-    rendered.insert("id".to_owned(), text(item).into());
-    if let Value::Object(payload) = item.content.payload.value() {
-        rendered.extend(payload);
+/// An item on the wire: its id, and what is kept of it.
+pub(super) fn render(item: &Item) -> Json {
+    let mut rendered = RawObject::default();
+    rendered.set("id", text_json(&text(item)));
+    for (key, value) in RawObject::parse(item.content.payload.text())
+        .unwrap_or_default()
+        .pairs()
+    {
+        rendered.set(key, value.clone());
     }
-    Value::Object(rendered)
+    Json::of(&rendered).unwrap_or_default()
 }
 
 /// An item's id on the wire.

@@ -102,6 +102,11 @@ impl TestApp {
         }
     }
 
+    /// All apps of the project.
+    pub(crate) async fn apps(&self) -> Vec<App> {
+        self.service.apps(self.project.id).await.expect("the store answers")
+    }
+
     /// Makes a key and gives its secret.
     pub(crate) async fn make_key(
         &self,

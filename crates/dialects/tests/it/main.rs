@@ -1,4 +1,14 @@
 //! The dialects as a client sees them, in one process: no socket, no disk, fixed time and ids.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::let_underscore_must_use,
+    reason = "a test that cannot go on should say so at once"
+)]
 
+mod across;
 mod app;
+mod authorisation;
+mod dify;
 mod scenario;

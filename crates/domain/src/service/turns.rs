@@ -14,7 +14,7 @@ use super::conversations::ConversationDraft;
 use super::items::ItemDraft;
 use super::{Service, fault};
 use crate::fault::{Chain, Error, Fault};
-use crate::ids::{ConversationId, ConversationRef, ItemId, TurnId};
+use crate::ids::{AppId, ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::model::{
     App, ItemContent, ItemFilter, ItemKind, ItemQuery, Order, Principal, Role, TurnFailure,
@@ -123,14 +123,35 @@ impl Log {
 /// The turns that are running in this process.
 #[derive(Default)]
 pub(super) struct Registry {
-    running: Mutex<BTreeMap<TurnId, CancellationToken>>,
+    running: Mutex<BTreeMap<TurnId, Running>>,
+}
+
+/// Whose turn it is, and how to stop it.
+struct Running {
+    owner: Principal,
+    app: AppId,
+    token: CancellationToken,
+}
+
+impl Running {
+    /// Whether `who` may stop it: the same rule that says who sees a conversation.
+    fn belongs_to(&self, who: &Principal) -> bool {
+        self.owner.project == who.project
+            && self.owner.user == who.user
+            && who.app.is_none_or(|app| app == self.app)
+    }
 }
 
 impl Registry {
-    fn enter(&self, turn: TurnId) -> CancellationToken {
+    fn enter(&self, turn: TurnId, owner: Principal, app: AppId) -> CancellationToken {
         let token = CancellationToken::new();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(turn, token.clone());
+        let entry = Running {
+            owner,
+            app,
+            token: token.clone(),
+        };
+        running.insert(turn, entry);
         token
     }
 
@@ -207,7 +228,7 @@ impl Service {
         mut batch: Batch,
     ) -> (Option<Run>, Result<TurnStream, Error>) {
         // Entered first, so that whoever deletes the conversation at once finds the turn.
-        let cancelled = self.inner.turns.enter(turn);
+        let cancelled = self.inner.turns.enter(turn, who.clone(), app.id);
         if let Err(error) = self.apply(&who, &mut batch).await {
             self.inner.turns.leave(turn);
             return (None, Err(fault(error)));
@@ -257,8 +278,25 @@ impl Service {
             .running
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = running.get(&turn) {
-            token.cancel();
+        if let Some(turn) = running.get(&turn) {
+            turn.token.cancel();
+        }
+    }
+
+    /// Stops a turn, if it runs here and is the principal's. Nobody is told which: for dialects whose
+    /// clients name a turn without its conversation.
+    pub fn stop_turn(&self, who: &Principal, turn: Ref<TurnId>) {
+        let named = TurnId::from_bits(turn.low())..=TurnId::from_bits(turn.high());
+        let running = self
+            .inner
+            .turns
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (_, turn) in running.range(named) {
+            if turn.belongs_to(who) {
+                turn.token.cancel();
+            }
         }
     }
 

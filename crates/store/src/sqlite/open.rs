@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::{Durability, migrate};
 
 /// How long a connection waits for another one's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that each connection keeps prepared: more than there are.
 const STATEMENTS_MAX: usize = 96;
 /// The writer's page cache, in KiB; negative, because that is how SQLite tells it from pages.

@@ -8,6 +8,7 @@ use crate::kit::fields::{Fields, kind};
 use crate::kit::{Call, Reply, reply};
 use crate::openai::caller::principal;
 use crate::openai::convert;
+use crate::openai::error::item_missing;
 use crate::openai::item::{self, Given};
 
 /// `POST /v1/conversations`. The body is optional.
@@ -16,11 +17,13 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
     let body = call.object()?;
     let fields = Fields::of(&body);
     let mut draft = ConversationDraft::new(call.access.app.id);
-    for given in item::items(&fields)?.unwrap_or_default() {
+    for given in item::items(&call.body, &fields)?.unwrap_or_default() {
         match given {
             Given::New(new) => draft.items.push(new),
             // A conversation that does not exist yet has nothing to refer to.
-            Given::Reference(_) => return Err(Fault::NotFound(Noun::Item).into()),
+            Given::Reference(id) => {
+                return Err(item_missing(Fault::NotFound(Noun::Item).into(), &id));
+            }
         }
     }
     draft.metadata = convert::metadata(&fields)?.unwrap_or_default();

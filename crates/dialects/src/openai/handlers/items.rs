@@ -5,12 +5,12 @@ use parlance_domain::{
     Conflict, ConversationRef, Cursor, Error, Fault, Item, ItemFilter, ItemKind, ItemQuery,
     ItemRef, ItemType, Noun, Page, Principal, Reason, SeqRange,
 };
-use serde_json::Value;
 
 use crate::kit::fields::Fields;
-use crate::kit::{Call, Reply, reply};
+use crate::kit::{Call, Failure, Reply, reply};
 use crate::openai::caller::principal;
 use crate::openai::convert;
+use crate::openai::error::item_missing;
 use crate::openai::item::{self, Given};
 
 /// `POST /v1/conversations/{conversation_id}/items`.
@@ -20,11 +20,11 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
     convert::check_include(&call.query)?;
     let body = call.object()?;
     let fields = Fields::of(&body);
-    let given = item::items(&fields)?.ok_or_else(|| fields.error("items", Reason::Missing))?;
+    let given =
+        item::items(&call.body, &fields)?.ok_or_else(|| fields.error("items", Reason::Missing))?;
     let drafts = drafts(&call, &who, of, given).await?;
     let appended = call.service.append_items(&who, of, drafts).await?;
-    let data: Vec<Value> = appended.items.iter().map(item::render).collect();
-    reply::ok(&convert::list(&data, false))
+    reply::ok(&convert::items(&appended.items, false))
 }
 
 /// The items to add: new ones as they are, references as copies of what they name.
@@ -33,12 +33,19 @@ async fn drafts(
     who: &Principal,
     of: ConversationRef,
     given: Vec<Given>,
-) -> Result<Vec<ItemDraft>, Error> {
+) -> Result<Vec<ItemDraft>, Failure> {
     let mut drafts = Vec::with_capacity(given.len());
     for given in given {
         match given {
             Given::Reference(id) => {
-                drafts.push(find(call, who, of, &id).await?.content.into());
+                let found = find(call, who, of, &id).await;
+                // The path does not say which one is missing.
+                drafts.push(
+                    found
+                        .map_err(|error| item_missing(error, &id))?
+                        .content
+                        .into(),
+                );
             }
             Given::New(draft) => {
                 // An id that the client has from us must not come to name two items.
@@ -83,8 +90,7 @@ pub(in crate::openai) async fn list(call: Call) -> Reply {
         rows_max,
     };
     let page: Page<Item> = call.service.items(&who, of, &query).await?;
-    let data: Vec<Value> = page.rows.iter().map(item::render).collect();
-    reply::ok(&convert::list(&data, page.has_more))
+    reply::ok(&convert::items(&page.rows, page.has_more))
 }
 
 /// `GET /v1/conversations/{conversation_id}/items/{item_id}`.

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use parlance_domain::store::{Outcome, StoreError};
 use rusqlite::{Connection, ErrorCode};
@@ -17,12 +18,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{apply, refuses_first};
 use super::encode::Encoded;
+use super::open::BUSY_TIMEOUT;
 use super::value::{Trouble, unavailable};
 
 /// Batches that one transaction takes.
 const GROUP_MAX: usize = 256;
 /// Jobs that may wait; callers beyond them wait for a place.
 const QUEUE_MAX: usize = 1_024;
+
+/// How long an emptying of the WAL waits for readers.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(5);
 
 const WRITING: &str = "writing";
 
@@ -307,8 +312,14 @@ fn savepoint(db: &Connection, batch: &Encoded) -> Result<Applied, Trouble> {
     Ok(result)
 }
 
-/// Copies the whole WAL to the database and empties the file. False if a reader was in the way.
+/// Copies the whole WAL to the database and empties the file. False if a reader was in the way: it is
+/// waited for only a little, because all writers wait as well.
 pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<bool> {
-    let busy: i64 = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(busy == 0)
+    db.busy_timeout(CHECKPOINT_PATIENCE)?;
+    let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    busy.map(|busy: i64| busy == 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use std::fmt::Write;
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
+use parlance_domain::{Noun, Reason, Timestamp};
+
+use super::*;
+use crate::DIALECTS;
+
+/// At least one example of every fault. [`every_fault_has_an_example`] does not compile when a new
+/// one has none.
+fn examples() -> Vec<Fault> {
+    let reasons = [
+        Reason::Missing,
+        Reason::WrongType { expected: "a string", got: "an object" },
+        Reason::TooLong { max: 3, got: 4 },
+        Reason::Blank,
+        Reason::TooMany { max: 16, got: 17 },
+        Reason::AboveMax { max: 100, got: 101 },
+        Reason::BelowMin { min: 1, got: 0 },
+        Reason::NotOneOf { got: "x".to_owned(), allowed: &["a", "b", "c"] },
+        Reason::Malformed { expected: "a UUID" },
+        Reason::Exclusive { with: "other" },
+        Reason::ForeignUser,
+    ];
+    let invalid = |why: Reason| Fault::Invalid { field: "field".to_owned(), why };
+    let mut faults: Vec<Fault> = reasons.into_iter().map(invalid).collect();
+    faults.extend([
+        Fault::MalformedBody(MalformedBody::Absent),
+        Fault::MalformedBody(MalformedBody::NotJson { at: 1 }),
+        Fault::MalformedBody(MalformedBody::NotObject),
+        Fault::MalformedBody(MalformedBody::NotUtf8),
+        Fault::Unsupported { feature: "this" },
+        Fault::Unauthenticated(CredentialProblem::Missing),
+        Fault::Unauthenticated(CredentialProblem::BadScheme),
+        Fault::Unauthenticated(CredentialProblem::Unknown),
+        Fault::Forbidden { scope: "editConversation" },
+        Fault::WrongMode,
+        Fault::NotFound(Noun::Conversation),
+        Fault::NotFound(Noun::AnchorConversation),
+        Fault::NotFound(Noun::Item),
+        Fault::NotFound(Noun::AnchorItem),
+        Fault::NotFound(Noun::Turn),
+        Fault::NotFound(Noun::App),
+        Fault::Conflict(Conflict::ConversationBusy),
+        Fault::Conflict(Conflict::DuplicateItem),
+        Fault::Conflict(Conflict::NotRunning),
+        Fault::Conflict(Conflict::Contended),
+        Fault::NoSuchRoute,
+        Fault::MethodNotAllowed,
+        Fault::BodyTooLarge { bytes_max: 100 },
+        Fault::BodyTimeout,
+        Fault::Busy { retry_after: Duration::from_millis(1_500) },
+        Fault::UpstreamRefused { status: 429 },
+        Fault::UpstreamDown,
+        Fault::StoreDown,
+        Fault::Cancelled,
+        Fault::Internal,
+    ]);
+    faults
+}
+
+#[test]
+fn every_fault_has_an_example() {
+    // Without a wildcard, so that whoever adds a fault comes by here.
+    let place = |fault: &Fault| match fault {
+        Fault::Invalid { why, .. } => match why {
+            Reason::Missing => 0,
+            Reason::WrongType { .. } => 1,
+            Reason::TooLong { .. } => 2,
+            Reason::Blank => 3,
+            Reason::TooMany { .. } => 4,
+            Reason::AboveMax { .. } => 5,
+            Reason::BelowMin { .. } => 6,
+            Reason::NotOneOf { .. } => 7,
+            Reason::Malformed { .. } => 8,
+            Reason::Exclusive { .. } => 9,
+            Reason::ForeignUser => 10,
+        },
+        Fault::MalformedBody(_) => 11,
+        Fault::Unsupported { .. } => 12,
+        Fault::Unauthenticated(_) => 13,
+        Fault::Forbidden { .. } => 14,
+        Fault::WrongMode => 15,
+        Fault::NotFound(_) => 16,
+        Fault::Conflict(_) => 17,
+        Fault::NoSuchRoute => 18,
+        Fault::MethodNotAllowed => 19,
+        Fault::BodyTooLarge { .. } => 20,
+        Fault::BodyTimeout => 21,
+        Fault::Busy { .. } => 22,
+        Fault::UpstreamRefused { .. } => 23,
+        Fault::UpstreamDown => 24,
+        Fault::StoreDown => 25,
+        Fault::Cancelled => 26,
+        Fault::Internal => 27,
+    };
+    let mut places: Vec<i32> = examples().iter().map(place).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places, (0..=27).collect::<Vec<i32>>());
+}
+
+#[tokio::test]
+async fn every_dialect_has_words_for_every_fault() {
+    let params = ["conversation_id", "item_id", "message_id", "task_id"];
+    let context = Context {
+        request: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+        at: Timestamp::from_millis(1_767_225_600_000),
+        method: Method::GET,
+        path: "/v1/things".to_owned(),
+        params: Params(params.map(|name| (name.to_owned(), format!("<{name}>"))).to_vec()),
+    };
+    let mut matrix = String::new();
+    for fault in examples() {
+        writeln!(matrix, "{fault:?}").expect("a string");
+        for entry in DIALECTS {
+            let mut response = (entry.render)(&fault, &context);
+            (entry.decorate)(&mut response, &context);
+            let (parts, body) = response.into_parts();
+            let body = to_bytes(body, usize::MAX).await.expect("a body");
+            let body = String::from_utf8(body.to_vec()).expect("text");
+            serde_json::from_str::<serde_json::Value>(&body).expect("an error is JSON");
+            let retry = parts.headers.get("retry-after").map(|value| format!(" retry {value:?}"));
+            let retry = retry.unwrap_or_default();
+            let status = parts.status.as_u16();
+            writeln!(matrix, "  {:<10} {status}{retry} {}", entry.name, body.trim_end()).expect("a string");
+        }
+    }
+    insta::assert_snapshot!("error_matrix", matrix);
+}

@@ -1,0 +1,217 @@
+//! Who may do what: every route of every dialect, with every kind of credential.
+//!
+//! The rule is one: without a right key the dialect's 401; with a key of somebody else's exactly the
+//! answer that an unknown conversation gets.
+
+use std::fmt::Write;
+
+use axum::body::Body;
+use http::{Method, Request};
+use parlance_dialects::{DIALECTS, Entry, RouteInfo};
+use parlance_domain::service::ConversationDraft;
+use parlance_domain::{ConversationId, Id, ItemContent, Principal, Role, User};
+
+use crate::app::{Answer, TestApp};
+
+/// A conversation as a client names it: itself, one item, one app.
+struct Names {
+    conversation: String,
+    item: String,
+    app: String,
+}
+
+/// How a dialect writes ids.
+fn names(app: &TestApp, dialect: &str, conversation: ConversationId, item: impl Id) -> Names {
+    let (conversation, item) = match dialect {
+        "openai" => (format!("conv_{}", conversation.hex()), format!("msg_{}", item.hex())),
+        "dify" => (conversation.dashed(), item.dashed()),
+        "coze" => (conversation.decimal().to_string(), item.decimal().to_string()),
+        "openhands" => (conversation.hex(), "0".to_owned()),
+        other => panic!("how does {other} write ids?"),
+    };
+    let entry = parlance_dialects::dialect(dialect).expect("the dialect exists");
+    Names { conversation, item, app: (entry.app)(app.app.id) }
+}
+
+/// A body that the route accepts.
+fn body(dialect: &str, operation: &str) -> &'static str {
+    match (dialect, operation) {
+        ("openai", "conversation.update") => "{\"metadata\":{\"a\":\"b\"}}",
+        ("openai", "item.create") => "{\"items\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        ("dify", "chat.send") => "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}",
+        ("dify", "chat.stop") => "{\"user\":\"U\"}",
+        ("dify", "conversation.rename") => "{\"name\":\"x\",\"user\":\"U\"}",
+        ("dify", "conversation.delete") => "{\"user\":\"U\"}",
+        ("coze", "conversation.rename") => "{\"name\":\"x\"}",
+        ("coze", "message.create") => {
+            "{\"role\":\"user\",\"content\":\"x\",\"content_type\":\"text\"}"
+        }
+        ("coze", "message.modify") => "{\"content\":\"x\",\"content_type\":\"text\"}",
+        ("openhands", "conversation.update") => "{\"title\":\"x\"}",
+        ("openhands", "event.create") => "{\"action\":\"message\",\"args\":{\"content\":\"x\"}}",
+        ("openhands", "event.list" | "trajectory.retrieve" | "agent.stop") => "",
+        _ => "{}",
+    }
+}
+
+/// A request for a route about a conversation, with a key in the dialect's header, or none.
+fn request(
+    entry: &Entry,
+    route: &RouteInfo,
+    names: &Names,
+    user: &str,
+    key: Option<&str>,
+) -> Request<Body> {
+    let Names { conversation, item, app } = names;
+    let path = route
+        .path
+        .replace("{conversation_id}", conversation)
+        .replace("{item_id}", item)
+        .replace("{task_id}", item);
+    let prefix = entry.mounts.first().expect("a prefix of its own");
+    let user_in_query = if user.is_empty() { String::new() } else { format!("&user={user}") };
+    let uri = format!(
+        "{prefix}{path}?conversation_id={conversation}&message_id={item}&bot_id={app}{user_in_query}"
+    );
+    let mut request = Request::builder().method(route.method.clone()).uri(uri);
+    if let Some(key) = key {
+        request = match entry.name {
+            "openhands" => request.header("x-session-api-key", key),
+            _ => request.header("authorization", format!("Bearer {key}")),
+        };
+    }
+    let body = body(entry.name, route.operation).replace("\"C\"", &format!("\"{conversation}\""));
+    let body = body.replace("\"U\"", &format!("\"{user}\""));
+    if route.method != Method::GET && !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = if route.method == Method::GET { String::new() } else { body };
+    request.body(Body::from(body)).expect("a request")
+}
+
+/// A conversation of alice's with a question and an answer, through no dialect at all.
+async fn conversation_of_alice(app: &TestApp) -> (ConversationId, parlance_domain::ItemId) {
+    let alice = Principal {
+        project: app.project.id,
+        user: User::parse("alice").expect("a user"),
+        app: None,
+    };
+    let items = vec![
+        ItemContent::message(Role::User, "hello").into(),
+        ItemContent::message(Role::Assistant, "hello, alice").into(),
+    ];
+    let draft = ConversationDraft { items, active: true, ..ConversationDraft::new(app.app.id) };
+    let made = app.service.create_conversation(&alice, draft).await.expect("made");
+    let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 1);
+    let items = app.service.items(&alice, made.id.into(), &query).await.expect("items");
+    (made.id, items.rows[0].id)
+}
+
+async fn still_there(app: &TestApp, conversation: ConversationId) {
+    let alice = User::parse("alice").expect("a user");
+    let alice = Principal { project: app.project.id, user: alice, app: None };
+    let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 10);
+    let (read, items) = app
+        .service
+        .conversation_with_items(&alice, conversation.into(), &query)
+        .await
+        .expect("the conversation is still there");
+    assert_eq!((read.title, read.active, items.rows.len()), (None, true, 2));
+    assert!(read.metadata.is_empty());
+}
+
+/// Without what differs from request to request: the log id of Coze.
+fn without_log_id(answer: &Answer, names: &Names) -> (u16, String) {
+    let mut text = answer.text().replace(&names.conversation, "<conversation>");
+    text = text.replace(&names.item, "<item>");
+    if let Some((before, rest)) = text.split_once("\"logid\":\"") {
+        let after = rest.split_once('"').map_or("", |(_, after)| after);
+        text = format!("{before}\"logid\":\"{after}");
+    }
+    (answer.status.as_u16(), text)
+}
+
+#[tokio::test]
+async fn no_route_answers_without_a_right_key() {
+    let app = TestApp::new().await;
+    let (conversation, item) = conversation_of_alice(&app).await;
+    let mut matrix = String::new();
+    for entry in DIALECTS {
+        let names = names(&app, entry.name, conversation, item);
+        let foreign = DIALECTS.iter().find(|other| other.name != entry.name).expect("two dialects");
+        let foreign_key = app.key(&format!("{}.alice", foreign.name)).to_owned();
+        let wrong = format!("{}{}", entry.key_prefix, "0".repeat(48));
+        for route in entry.route_table() {
+            let mut line = format!("{} {} {}:", entry.name, route.method, route.path);
+            for (what, key) in [
+                ("no key", None),
+                ("a wrong key", Some(wrong.as_str())),
+                ("another dialect's key", Some(foreign_key.as_str())),
+            ] {
+                let answer = app.send(request(entry, &route, &names, "alice", key)).await;
+                write!(line, " {what} {},", answer.status.as_u16()).expect("a string");
+                if route.keyed {
+                    assert_eq!(answer.status.as_u16(), 401, "{line} {}", answer.text());
+                    assert!(!answer.text().contains("hello"), "{line}");
+                }
+            }
+            writeln!(matrix, "{}", line.trim_end_matches(',')).expect("a string");
+        }
+        still_there(&app, conversation).await;
+    }
+    insta::assert_snapshot!("authorisation_matrix", matrix);
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_principal_is_answered_as_what_does_not_exist() {
+    let app = TestApp::new().await;
+    let (conversation, item) = conversation_of_alice(&app).await;
+    let nothing: ConversationId = app.service.new_id();
+    let no_item: parlance_domain::ItemId = app.service.new_id();
+    for entry in DIALECTS {
+        let theirs = names(&app, entry.name, conversation, item);
+        let nobodys = names(&app, entry.name, nothing, no_item);
+        for route in entry.route_table() {
+            if !route.keyed {
+                continue;
+            }
+            for (who, user) in [("", ""), ("bob", "bob"), ("stranger", "")] {
+                let name = format!("{}.{who}", entry.name);
+                let key = app.key(name.trim_end_matches('.')).to_owned();
+                let what = format!("{} {} as {name}", route.method, route.path);
+                let answer = app.send(request(entry, &route, &theirs, user, Some(&key))).await;
+                assert!(!answer.text().contains("hello"), "{what}: {}", answer.text());
+                let unknown = app.send(request(entry, &route, &nobodys, user, Some(&key))).await;
+                if route.operation != "conversation.create" {
+                    let (left, right) =
+                        (without_log_id(&answer, &theirs), without_log_id(&unknown, &nobodys));
+                    assert_eq!(left, right, "{what}");
+                }
+                assert!(!answer.status.is_server_error(), "{what}: {}", answer.text());
+            }
+        }
+        still_there(&app, conversation).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dify_key_of_another_app_does_not_see_it_and_the_other_dialects_keys_do() {
+    let app = TestApp::new().await;
+    let (conversation, item) = conversation_of_alice(&app).await;
+    for entry in DIALECTS {
+        let names = names(&app, entry.name, conversation, item);
+        let key = {
+            let second = app.apps().await.into_iter().find(|made| made.name == "second");
+            let second = second.expect("the second app");
+            app.make_key(entry.name, &second, Some("alice"), parlance_domain::Scopes::All).await
+        };
+        let route = entry.route_table().into_iter().find(|route| {
+            let read = ["conversation.retrieve", "message.list"];
+            read.contains(&route.operation) && route.method == Method::GET
+        });
+        let route = route.expect("a route that reads");
+        let answer = app.send(request(entry, &route, &names, "alice", Some(&key))).await;
+        let sees = answer.status.is_success() && !answer.text().contains("null}");
+        assert_eq!(sees, entry.name != "dify", "{}: {}", entry.name, answer.text());
+    }
+}

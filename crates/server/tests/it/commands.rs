@@ -1,0 +1,165 @@
+//! The command line, beside a running server and without one.
+
+use std::path::Path;
+
+use crate::process::{Place, command};
+
+const RETRIEVE: &str = "/openai/v1/conversations/conv_00000000000000000000000000000000";
+
+#[test]
+fn a_key_made_beside_the_server_works_at_once_and_a_revoked_one_stops() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let made = place.run(&["keys", "create", "--dialect", "openai", "--user", "alice"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let key = made.stdout.trim();
+    assert!(key.starts_with("sk-") && key.len() >= 3 + 40, "{key}");
+    assert_eq!(server.send("GET", RETRIEVE, key, "").status, 404);
+    let listed = place.run(&["keys", "list"]).stdout;
+    let line = listed
+        .lines()
+        .find(|line| line.contains("alice"))
+        .expect("the key is listed");
+    assert!(!listed.contains(key), "the key itself is not");
+    let id = line.split_whitespace().next().expect("an id");
+    assert_eq!(place.run(&["keys", "revoke", id]).code, 0);
+    assert_eq!(server.send("GET", RETRIEVE, key, "").status, 401);
+    assert_eq!(
+        place.run(&["keys", "revoke", id]).code,
+        0,
+        "a second time changes nothing"
+    );
+}
+
+#[test]
+fn commands_work_without_a_server_too() {
+    let place = Place::new();
+    place.serve(&[]).kill();
+    assert_eq!(
+        place.run(&["projects", "create", "second"]).stdout,
+        "second\n"
+    );
+    let app = place.run(&[
+        "apps",
+        "create",
+        "bot",
+        "--project",
+        "second",
+        "--mode",
+        "chat",
+    ]);
+    assert_eq!(app.code, 0, "{app:?}");
+    for entry in parlance_dialects::DIALECTS {
+        assert!(app.stdout.contains(&format!("{}=", entry.name)), "{app:?}");
+        let dialect = [
+            "--dialect",
+            entry.name,
+            "--app",
+            "bot",
+            "--project",
+            "second",
+        ];
+        let made = place.run(&[&["keys", "create"], dialect.as_slice()].concat());
+        assert!(made.stdout.starts_with(entry.key_prefix), "{made:?}");
+    }
+    let server = place.serve(&[]);
+    let projects = place.run(&["projects", "list"]).stdout;
+    assert_eq!(projects.lines().count(), 2, "{projects}");
+    drop(server);
+}
+
+#[test]
+fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
+    let place = Place::new();
+    let _server = place.serve(&[]);
+    let before = place.run(&["keys", "list"]).stdout;
+    for (code, args) in [
+        (2, &["keys", "create", "--dialect", "klingon"][..]),
+        (2, &["keys", "create"]),
+        (
+            2,
+            &[
+                "keys",
+                "create",
+                "--dialect",
+                "openai",
+                "--scope",
+                "everything",
+            ],
+        ),
+        (2, &["apps", "create", "x", "--mode", "none"]),
+        (2, &["projects", "create", "not a name"]),
+        (2, &["frobnicate"]),
+        (1, &["keys", "create", "--dialect", "admin"]),
+        (
+            1,
+            &["keys", "create", "--dialect", "openai", "--app", "nobody"],
+        ),
+        (
+            1,
+            &[
+                "keys",
+                "create",
+                "--dialect",
+                "openai",
+                "--project",
+                "nobody",
+            ],
+        ),
+        (1, &["keys", "revoke", "00000000000000000000000000000000"]),
+        (1, &["projects", "create", "default"]),
+        (1, &["apps", "create", "default"]),
+        (1, &["apps", "import", "x.yml"]),
+        (1, &["erase", "--user", "alice"]),
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(
+            ran.stdout.is_empty() && !ran.stderr.is_empty(),
+            "{args:?}: {ran:?}"
+        );
+    }
+    for later in ["receipts", "audit", "backup", "restore"] {
+        let ran = command(&[later, "list"], &place.data(), &[])
+            .output()
+            .expect("it runs");
+        assert_eq!(ran.status.code(), Some(1), "{later}");
+    }
+    assert_eq!(place.run(&["keys", "list"]).stdout, before);
+}
+
+#[test]
+fn a_command_on_a_directory_that_is_not_there_says_so_and_makes_none() {
+    let place = Place::new();
+    let ran = place.run(&["keys", "list"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("parlance serve"), "{ran:?}");
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn a_data_directory_with_a_long_path_takes_commands_too() {
+    let place = Place::new();
+    let long = place.data().join("d".repeat(80)).join("e".repeat(80));
+    std::fs::create_dir_all(&long).expect("a folder");
+    let inside = |args: &[&str]| {
+        command(args, Path::new(&long), &[])
+            .output()
+            .expect("it runs")
+    };
+    let mut server = command(&["serve", "--listen", "127.0.0.1:0"], &long, &[]);
+    let mut server = server
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the server starts");
+    crate::process::wait_until("the server answers commands", || {
+        inside(&["projects", "list"]).stdout.starts_with(b"default")
+    });
+    assert!(
+        server.try_wait().expect("its state").is_none(),
+        "the server is still running"
+    );
+    server.kill().expect("it is killed");
+    server.wait().expect("it ends");
+}

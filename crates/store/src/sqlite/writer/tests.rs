@@ -1,0 +1,132 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parlance_domain::store::{Batch, Outcome, StoreError, Write};
+use parlance_domain::{Clock, IdSource};
+use parlance_testkit::ManualClock;
+use parlance_testkit::samples::{PROJECT, app, conversation, ids, item, principal, question};
+use rusqlite::ffi;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+use super::{Applied, Desk, Waiting};
+use crate::Clear;
+use crate::sqlite::encode::Encoder;
+use crate::sqlite::{Durability, open};
+
+/// A desk without its thread, and what is needed to put something on it.
+struct Office {
+    desk: Desk,
+    ids: IdSource,
+    clock: Arc<ManualClock>,
+    _dir: tempfile::TempDir,
+}
+
+fn office() -> Office {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open::writer(&dir.path().join("test.db"), Durability::Power).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    Office {
+        desk: Desk {
+            db,
+            broken: Arc::new(AtomicBool::new(false)),
+        },
+        ids: ids(Arc::<ManualClock>::clone(&clock)),
+        clock,
+        _dir: dir,
+    }
+}
+
+impl Office {
+    /// Makes a conversation with one item.
+    fn create(&self, alias: Option<&str>, text: &str) -> (Waiting, oneshot::Receiver<Applied>) {
+        let mut new = conversation(&self.ids, app(1), self.clock.now());
+        let mut first = item(&self.ids, question(text));
+        first.alias = alias.map(ToOwned::to_owned);
+        new.items.push(first);
+        let encoder = Encoder {
+            project: PROJECT,
+            sealer: &Clear::new(&[0; 32]),
+        };
+        let batch = Batch::of(Write::Create(Box::new(new)));
+        let encoded = encoder.batch(&principal("ann"), &batch).unwrap();
+        let (answer, answered) = oneshot::channel();
+        ((encoded, answer), answered)
+    }
+
+    fn conversations(&self) -> i64 {
+        let count = "SELECT count(*) FROM conversations";
+        self.desk.db.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn is_done(answered: &mut oneshot::Receiver<Applied>) -> bool {
+    match answered.try_recv().unwrap() {
+        Ok(outcomes) => outcomes == [Outcome::Done],
+        Err(StoreError::Unavailable { .. }) => false,
+        Err(refusal) => panic!("{refusal}"),
+    }
+}
+
+#[test]
+fn nobody_is_answered_before_the_commit() {
+    let office = office();
+    let (one, mut first) = office.create(None, "one");
+    let (two, mut second) = office.create(None, "two");
+    let applied = office.desk.try_commit(&[one, two]).unwrap();
+    assert_eq!((applied.len(), office.conversations()), (2, 2));
+    for answered in [&mut first, &mut second] {
+        // The group was dropped here, without an answer.
+        assert_eq!(answered.try_recv().unwrap_err(), TryRecvError::Closed);
+    }
+}
+
+#[test]
+fn a_batch_that_the_database_cannot_take_harms_no_other() {
+    let office = office();
+    office.desk.db.execute_batch("DROP TABLE aliases").unwrap();
+    let (good, mut good_answer) = office.create(None, "good");
+    let (bad, mut bad_answer) = office.create(Some("alias"), "bad");
+    let (late, mut late_answer) = office.create(None, "late");
+    office.desk.commit_group(&mut vec![good, bad, late]);
+    assert!(is_done(&mut good_answer));
+    assert!(!is_done(&mut bad_answer));
+    assert!(is_done(&mut late_answer));
+    assert_eq!(office.conversations(), 2);
+}
+
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_nothing_else() {
+    let office = office();
+    let pages: i64 = office
+        .desk
+        .db
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    office
+        .desk
+        .db
+        .pragma_update_and_check(None, "max_page_count", pages + 8, |_| Ok(()))
+        .unwrap();
+    let (large, mut large_answer) = office.create(None, &"x".repeat(100_000));
+    office.desk.commit_group(&mut vec![large]);
+    assert!(!is_done(&mut large_answer));
+    assert_eq!(office.conversations(), 0);
+    let (small, mut small_answer) = office.create(None, "small");
+    office.desk.commit_group(&mut vec![small]);
+    assert!(is_done(&mut small_answer));
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written() {
+    let office = office();
+    let failure = ffi::Error::new(ffi::SQLITE_IOERR_FSYNC);
+    let failure = rusqlite::Error::SqliteFailure(failure, None);
+    drop(office.desk.failed(failure));
+    let (one, mut first) = office.create(None, "one");
+    let (two, mut second) = office.create(None, "two");
+    office.desk.commit_group(&mut vec![one, two]);
+    assert!(!is_done(&mut first));
+    assert!(!is_done(&mut second));
+    assert_eq!(office.conversations(), 0);
+}
