@@ -75,6 +75,20 @@ fn router<S: Clone + Send + Sync + 'static>(mounted: &Arc<Mounted>, routes: &[Ro
         })
 }
 
+/// A router of these routes alone.
+#[cfg(test)]
+pub(super) fn router_of(entry: &'static Entry, service: &Service, routes: &[Route]) -> Router {
+    let (service, options) = (service.clone(), Arc::default());
+    router(
+        &Arc::new(Mounted {
+            entry,
+            service,
+            options,
+        }),
+        routes,
+    )
+}
+
 /// What is needed to tell whom a request at the root is for.
 struct Root {
     service: Service,

@@ -13,18 +13,27 @@ use crate::DIALECTS;
 fn examples() -> Vec<Fault> {
     let reasons = [
         Reason::Missing,
-        Reason::WrongType { expected: "a string", got: "an object" },
+        Reason::WrongType {
+            expected: "a string",
+            got: "an object",
+        },
         Reason::TooLong { max: 3, got: 4 },
         Reason::Blank,
         Reason::TooMany { max: 16, got: 17 },
         Reason::AboveMax { max: 100, got: 101 },
         Reason::BelowMin { min: 1, got: 0 },
-        Reason::NotOneOf { got: "x".to_owned(), allowed: &["a", "b", "c"] },
+        Reason::NotOneOf {
+            got: "x".to_owned(),
+            allowed: &["a", "b", "c"],
+        },
         Reason::Malformed { expected: "a UUID" },
         Reason::Exclusive { with: "other" },
         Reason::ForeignUser,
     ];
-    let invalid = |why: Reason| Fault::Invalid { field: "field".to_owned(), why };
+    let invalid = |why: Reason| Fault::Invalid {
+        field: "field".to_owned(),
+        why,
+    };
     let mut faults: Vec<Fault> = reasons.into_iter().map(invalid).collect();
     faults.extend([
         Fault::MalformedBody(MalformedBody::Absent),
@@ -35,7 +44,9 @@ fn examples() -> Vec<Fault> {
         Fault::Unauthenticated(CredentialProblem::Missing),
         Fault::Unauthenticated(CredentialProblem::BadScheme),
         Fault::Unauthenticated(CredentialProblem::Unknown),
-        Fault::Forbidden { scope: "editConversation" },
+        Fault::Forbidden {
+            scope: "editConversation",
+        },
         Fault::WrongMode,
         Fault::NotFound(Noun::Conversation),
         Fault::NotFound(Noun::AnchorConversation),
@@ -51,7 +62,9 @@ fn examples() -> Vec<Fault> {
         Fault::MethodNotAllowed,
         Fault::BodyTooLarge { bytes_max: 100 },
         Fault::BodyTimeout,
-        Fault::Busy { retry_after: Duration::from_millis(1_500) },
+        Fault::Busy {
+            retry_after: Duration::from_millis(1_500),
+        },
         Fault::UpstreamRefused { status: 429 },
         Fault::UpstreamDown,
         Fault::StoreDown,
@@ -110,7 +123,11 @@ async fn every_dialect_has_words_for_every_fault() {
         at: Timestamp::from_millis(1_767_225_600_000),
         method: Method::GET,
         path: "/v1/things".to_owned(),
-        params: Params(params.map(|name| (name.to_owned(), format!("<{name}>"))).to_vec()),
+        params: Params(
+            params
+                .map(|name| (name.to_owned(), format!("<{name}>")))
+                .to_vec(),
+        ),
     };
     let mut matrix = String::new();
     for fault in examples() {
@@ -122,11 +139,66 @@ async fn every_dialect_has_words_for_every_fault() {
             let body = to_bytes(body, usize::MAX).await.expect("a body");
             let body = String::from_utf8(body.to_vec()).expect("text");
             serde_json::from_str::<serde_json::Value>(&body).expect("an error is JSON");
-            let retry = parts.headers.get("retry-after").map(|value| format!(" retry {value:?}"));
+            let retry = parts
+                .headers
+                .get("retry-after")
+                .map(|value| format!(" retry {value:?}"));
             let retry = retry.unwrap_or_default();
             let status = parts.status.as_u16();
-            writeln!(matrix, "  {:<10} {status}{retry} {}", entry.name, body.trim_end()).expect("a string");
+            writeln!(
+                matrix,
+                "  {:<10} {status}{retry} {}",
+                entry.name,
+                body.trim_end()
+            )
+            .expect("a string");
         }
     }
     insta::assert_snapshot!("error_matrix", matrix);
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_and_is_answered_in_the_dialects_words() {
+    async fn defect(_: parlance_domain::Service) -> Reply {
+        panic!("a defect")
+    }
+    for entry in DIALECTS {
+        let route = Route::open(Method::GET, "/v1/defect", "defect", defect);
+        let router = mount::router_of(entry, &service(), &[route]);
+        for _ in 0..2 {
+            let request = http::Request::builder()
+                .uri("/v1/defect")
+                .body(axum::body::Body::empty());
+            let response = tower::ServiceExt::oneshot(router.clone(), request.expect("a request"));
+            let response = response.await.expect("an answer");
+            let status = response.status();
+            let body = to_bytes(response.into_body(), usize::MAX)
+                .await
+                .expect("a body");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert!(
+                status == 500 || body["code"] == 5000,
+                "{}: {status} {body}",
+                entry.name
+            );
+        }
+    }
+}
+
+/// A service over an empty store.
+fn service() -> parlance_domain::Service {
+    use std::sync::Arc;
+
+    use parlance_domain::service::Ports;
+    use parlance_domain::{Clock, IdSource, Service, Settings, SystemClock};
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ports = Ports {
+        store: Arc::new(parlance_store::Memory::default()),
+        model: Arc::new(parlance_upstream::Echo),
+        ids: Arc::new(IdSource::new(Arc::clone(&clock), [0; 32])),
+        clock,
+        tasks: parlance_domain::tasks::Tasks::default(),
+    };
+    Service::new(ports, Settings::default())
 }

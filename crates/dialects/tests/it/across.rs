@@ -22,26 +22,48 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn new(app: &'a TestApp, dialect: &'static str, user: &'a str) -> Self {
-        Self { app, dialect, key: app.key(&format!("{dialect}.{user}")).to_owned(), user }
+        Self {
+            app,
+            dialect,
+            key: app.key(&format!("{dialect}.{user}")).to_owned(),
+            user,
+        }
     }
 
     async fn send(&self, method: &str, path: &str, body: Value) -> Answer {
-        let mut request = Request::builder().method(method).uri(format!("/{}{path}", self.dialect));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/{}{path}", self.dialect));
         request = match self.dialect {
             "openhands" => request.header("x-session-api-key", &self.key),
             _ => request.header("authorization", format!("Bearer {}", self.key)),
         };
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
-        self.app.send(request.body(Body::from(body)).expect("a request")).await
+        self.app
+            .send(request.body(Body::from(body)).expect("a request"))
+            .await
     }
 
     async fn good(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.send(method, path, body).await;
-        assert!(answer.status.is_success(), "{} {method} {path}: {}", self.dialect, answer.text());
-        let body = if answer.body.is_empty() { Value::Null } else { answer.json() };
+        assert!(
+            answer.status.is_success(),
+            "{} {method} {path}: {}",
+            self.dialect,
+            answer.text()
+        );
+        let body = if answer.body.is_empty() {
+            Value::Null
+        } else {
+            answer.json()
+        };
         if self.dialect == "coze" {
             assert_eq!(body["code"], 0, "{method} {path}: {body}");
         }
@@ -78,13 +100,19 @@ impl<'a> Client<'a> {
                     "messages": [{"role": "user", "content": "hello", "content_type": "text"}]}),
                 "/data/id",
             ),
-            "openhands" => {
-                ("/api/conversations", json!({"initial_user_msg": "hello"}), "/conversation_id")
-            }
+            "openhands" => (
+                "/api/conversations",
+                json!({"initial_user_msg": "hello"}),
+                "/conversation_id",
+            ),
             other => panic!("how does {other} make a conversation?"),
         };
         let made = self.good("POST", path, body).await;
-        let id = made.pointer(pointer).and_then(Value::as_str).expect("an id").to_owned();
+        let id = made
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .expect("an id")
+            .to_owned();
         let entry = parlance_dialects::dialect(self.dialect).expect("the dialect exists");
         (entry.conversation)(&id).expect("an id in the dialect's own form")
     }
@@ -93,32 +121,51 @@ impl<'a> Client<'a> {
     async fn list(&self) -> Vec<String> {
         let (path, list, id) = match self.dialect {
             "openai" => ("/v1/conversations".to_owned(), "/data", "id"),
-            "dify" => (format!("/v1/conversations?user={}", self.user), "/data", "id"),
+            "dify" => (
+                format!("/v1/conversations?user={}", self.user),
+                "/data",
+                "id",
+            ),
             "coze" => {
                 let bot = self.app.app.id.decimal();
-                (format!("/v1/conversations?bot_id={bot}"), "/data/conversations", "id")
+                (
+                    format!("/v1/conversations?bot_id={bot}"),
+                    "/data/conversations",
+                    "id",
+                )
             }
-            "openhands" => ("/api/conversations".to_owned(), "/results", "conversation_id"),
+            "openhands" => (
+                "/api/conversations".to_owned(),
+                "/results",
+                "conversation_id",
+            ),
             other => panic!("how does {other} list?"),
         };
         let listed = self.good("GET", &path, Value::Null).await;
-        let rows = listed.pointer(list).and_then(Value::as_array).expect("a list");
-        rows.iter().map(|row| row[id].as_str().expect("an id").to_owned()).collect()
+        let rows = listed
+            .pointer(list)
+            .and_then(Value::as_array)
+            .expect("a list");
+        rows.iter()
+            .map(|row| row[id].as_str().expect("an id").to_owned())
+            .collect()
     }
 
     /// Everything that was said, oldest first.
     async fn messages(&self, id: ConversationId) -> Vec<Said> {
         let id = self.id(id);
-        let said = |role: &str, text: &Value| {
-            (role.to_owned(), text.as_str().expect("a text").to_owned())
-        };
+        let said =
+            |role: &str, text: &Value| (role.to_owned(), text.as_str().expect("a text").to_owned());
         match self.dialect {
             "openai" => {
                 let path = format!("/v1/conversations/{id}/items?order=asc&limit=100");
                 let page = self.good("GET", &path, Value::Null).await;
                 let rows = page["data"].as_array().expect("a list");
                 let row = |row: &Value| {
-                    said(row["role"].as_str().expect("a role"), &row["content"][0]["text"])
+                    said(
+                        row["role"].as_str().expect("a role"),
+                        &row["content"][0]["text"],
+                    )
                 };
                 rows.iter().map(row).collect()
             }
@@ -127,9 +174,15 @@ impl<'a> Client<'a> {
                 let page = self.good("GET", &path, Value::Null).await;
                 let rows = page["data"].as_array().expect("a list").clone();
                 let both = |row: &Value| {
-                    [said("user", &row["query"]), said("assistant", &row["answer"])]
+                    [
+                        said("user", &row["query"]),
+                        said("assistant", &row["answer"]),
+                    ]
                 };
-                rows.iter().flat_map(both).filter(|(_, text)| !text.is_empty()).collect()
+                rows.iter()
+                    .flat_map(both)
+                    .filter(|(_, text)| !text.is_empty())
+                    .collect()
             }
             "coze" => {
                 let path = format!("/v1/conversation/message/list?conversation_id={id}");
@@ -145,7 +198,11 @@ impl<'a> Client<'a> {
                 let rows = page["events"].as_array().expect("a list");
                 let messages = rows.iter().filter(|row| row["action"] == "message");
                 let row = |row: &Value| {
-                    let role = if row["source"] == "user" { "user" } else { "assistant" };
+                    let role = if row["source"] == "user" {
+                        "user"
+                    } else {
+                        "assistant"
+                    };
                     said(role, &row["args"]["content"])
                 };
                 messages.map(row).collect()
@@ -171,7 +228,8 @@ impl<'a> Client<'a> {
                 json!({"role": "user", "content": "again", "content_type": "text"}),
             ),
             "openhands" => {
-                self.good("POST", &format!("/api/conversations/{id}/start"), json!({})).await;
+                self.good("POST", &format!("/api/conversations/{id}/start"), json!({}))
+                    .await;
                 (
                     format!("/api/conversations/{id}/events"),
                     json!({"action": "message", "args": {"content": "again"}}),
@@ -190,10 +248,16 @@ impl<'a> Client<'a> {
             "openai" => return false,
             "dify" => {
                 let path = format!("/v1/conversations/{id}/name");
-                self.good("POST", &path, json!({"name": title, "user": self.user})).await
+                self.good("POST", &path, json!({"name": title, "user": self.user}))
+                    .await
             }
             "coze" => {
-                self.good("PUT", &format!("/v1/conversations/{id}"), json!({"name": title})).await
+                self.good(
+                    "PUT",
+                    &format!("/v1/conversations/{id}"),
+                    json!({"name": title}),
+                )
+                .await
             }
             "openhands" => {
                 let path = format!("/api/conversations/{id}");
@@ -209,22 +273,34 @@ impl<'a> Client<'a> {
         let text = self.id(id);
         let (path, pointer) = match self.dialect {
             "openai" => return None,
-            "dify" => (format!("/v1/conversations?user={}&limit=1", self.user), "/data/0/name"),
-            "coze" => {
-                (format!("/v1/conversation/retrieve?conversation_id={text}"), "/data/name")
-            }
+            "dify" => (
+                format!("/v1/conversations?user={}&limit=1", self.user),
+                "/data/0/name",
+            ),
+            "coze" => (
+                format!("/v1/conversation/retrieve?conversation_id={text}"),
+                "/data/name",
+            ),
             "openhands" => (format!("/api/conversations/{text}"), "/title"),
             other => panic!("how does {other} show a title?"),
         };
         let read = self.good("GET", &path, Value::Null).await;
-        Some(read.pointer(pointer).and_then(Value::as_str).expect("a title").to_owned())
+        Some(
+            read.pointer(pointer)
+                .and_then(Value::as_str)
+                .expect("a title")
+                .to_owned(),
+        )
     }
 
     async fn delete(&self, id: ConversationId) -> Answer {
         let id = self.id(id);
         let (path, body) = match self.dialect {
             "openai" | "coze" => (format!("/v1/conversations/{id}"), Value::Null),
-            "dify" => (format!("/v1/conversations/{id}"), json!({"user": self.user})),
+            "dify" => (
+                format!("/v1/conversations/{id}"),
+                json!({"user": self.user}),
+            ),
             "openhands" => (format!("/api/conversations/{id}"), Value::Null),
             other => panic!("how does {other} delete?"),
         };
@@ -249,7 +325,10 @@ fn is(role: &str, text: &str) -> Said {
 
 async fn check_pair(maker: &'static str, user_of_it: &'static str) {
     let app = TestApp::new().await;
-    let (maker, other) = (Client::new(&app, maker, "alice"), Client::new(&app, user_of_it, "alice"));
+    let (maker, other) = (
+        Client::new(&app, maker, "alice"),
+        Client::new(&app, user_of_it, "alice"),
+    );
     let pair = format!("{} and {}", maker.dialect, other.dialect);
     let made = maker.create().await;
     let id = whole_id(&app, made).await;
@@ -263,8 +342,16 @@ async fn check_pair(maker: &'static str, user_of_it: &'static str) {
     if other.say_again(id).await {
         expected.push(is("assistant", "[echo, not a model] You said: again"));
     }
-    assert_eq!(other.messages(id).await, expected, "{pair}: continued, read by the one");
-    assert_eq!(maker.messages(id).await, expected, "{pair}: continued, read by the other");
+    assert_eq!(
+        other.messages(id).await,
+        expected,
+        "{pair}: continued, read by the one"
+    );
+    assert_eq!(
+        maker.messages(id).await,
+        expected,
+        "{pair}: continued, read by the other"
+    );
     if other.rename(id, "A new name").await {
         for client in [&maker, &other] {
             if let Some(title) = client.title(id).await {
@@ -274,14 +361,30 @@ async fn check_pair(maker: &'static str, user_of_it: &'static str) {
     }
     let bob = Client::new(&app, other.dialect, "bob");
     assert!(bob.list().await.is_empty(), "{pair}: nobody else's");
-    assert!(!bob.has_deleted(&bob.delete(id).await), "{pair}: nobody else deletes it");
+    assert!(
+        !bob.has_deleted(&bob.delete(id).await),
+        "{pair}: nobody else deletes it"
+    );
     let deleted = other.delete(id).await;
-    assert!(other.has_deleted(&deleted), "{pair}: deleted: {}", deleted.text());
+    assert!(
+        other.has_deleted(&deleted),
+        "{pair}: deleted: {}",
+        deleted.text()
+    );
     for entry in DIALECTS {
         let client = Client::new(&app, entry.name, "alice");
-        assert!(client.list().await.is_empty(), "{pair}: gone from {}", entry.name);
+        assert!(
+            client.list().await.is_empty(),
+            "{pair}: gone from {}",
+            entry.name
+        );
         let again = client.delete(id).await;
-        assert!(!client.has_deleted(&again), "{pair}: gone for {}: {}", entry.name, again.text());
+        assert!(
+            !client.has_deleted(&again),
+            "{pair}: gone for {}: {}",
+            entry.name,
+            again.text()
+        );
         assert!(!again.status.is_server_error());
     }
 }
@@ -289,10 +392,20 @@ async fn check_pair(maker: &'static str, user_of_it: &'static str) {
 /// The whole id behind what a dialect calls it.
 async fn whole_id(app: &TestApp, made: ConversationRef) -> ConversationId {
     let user = parlance_domain::User::parse("alice").expect("a user");
-    let alice = parlance_domain::Principal { project: app.project.id, user, app: None };
+    let alice = parlance_domain::Principal {
+        project: app.project.id,
+        user,
+        app: None,
+    };
     match Ref::whole(made) {
         Some(id) => id,
-        None => app.service.conversation(&alice, made).await.expect("it is there").id,
+        None => {
+            app.service
+                .conversation(&alice, made)
+                .await
+                .expect("it is there")
+                .id
+        }
     }
 }
 

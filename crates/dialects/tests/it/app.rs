@@ -104,7 +104,10 @@ impl TestApp {
 
     /// All apps of the project.
     pub(crate) async fn apps(&self) -> Vec<App> {
-        self.service.apps(self.project.id).await.expect("the store answers")
+        self.service
+            .apps(self.project.id)
+            .await
+            .expect("the store answers")
     }
 
     /// Makes a key and gives its secret.

@@ -23,14 +23,24 @@ struct Names {
 /// How a dialect writes ids.
 fn names(app: &TestApp, dialect: &str, conversation: ConversationId, item: impl Id) -> Names {
     let (conversation, item) = match dialect {
-        "openai" => (format!("conv_{}", conversation.hex()), format!("msg_{}", item.hex())),
+        "openai" => (
+            format!("conv_{}", conversation.hex()),
+            format!("msg_{}", item.hex()),
+        ),
         "dify" => (conversation.dashed(), item.dashed()),
-        "coze" => (conversation.decimal().to_string(), item.decimal().to_string()),
+        "coze" => (
+            conversation.decimal().to_string(),
+            item.decimal().to_string(),
+        ),
         "openhands" => (conversation.hex(), "0".to_owned()),
         other => panic!("how does {other} write ids?"),
     };
     let entry = parlance_dialects::dialect(dialect).expect("the dialect exists");
-    Names { conversation, item, app: (entry.app)(app.app.id) }
+    Names {
+        conversation,
+        item,
+        app: (entry.app)(app.app.id),
+    }
 }
 
 /// A body that the route accepts.
@@ -38,7 +48,9 @@ fn body(dialect: &str, operation: &str) -> &'static str {
     match (dialect, operation) {
         ("openai", "conversation.update") => "{\"metadata\":{\"a\":\"b\"}}",
         ("openai", "item.create") => "{\"items\":[{\"role\":\"user\",\"content\":\"x\"}]}",
-        ("dify", "chat.send") => "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}",
+        ("dify", "chat.send") => {
+            "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}"
+        }
         ("dify", "chat.stop") => "{\"user\":\"U\"}",
         ("dify", "conversation.rename") => "{\"name\":\"x\",\"user\":\"U\"}",
         ("dify", "conversation.delete") => "{\"user\":\"U\"}",
@@ -62,14 +74,22 @@ fn request(
     user: &str,
     key: Option<&str>,
 ) -> Request<Body> {
-    let Names { conversation, item, app } = names;
+    let Names {
+        conversation,
+        item,
+        app,
+    } = names;
     let path = route
         .path
         .replace("{conversation_id}", conversation)
         .replace("{item_id}", item)
         .replace("{task_id}", item);
     let prefix = entry.mounts.first().expect("a prefix of its own");
-    let user_in_query = if user.is_empty() { String::new() } else { format!("&user={user}") };
+    let user_in_query = if user.is_empty() {
+        String::new()
+    } else {
+        format!("&user={user}")
+    };
     let uri = format!(
         "{prefix}{path}?conversation_id={conversation}&message_id={item}&bot_id={app}{user_in_query}"
     );
@@ -85,7 +105,11 @@ fn request(
     if route.method != Method::GET && !body.is_empty() {
         request = request.header("content-type", "application/json");
     }
-    let body = if route.method == Method::GET { String::new() } else { body };
+    let body = if route.method == Method::GET {
+        String::new()
+    } else {
+        body
+    };
     request.body(Body::from(body)).expect("a request")
 }
 
@@ -100,16 +124,32 @@ async fn conversation_of_alice(app: &TestApp) -> (ConversationId, parlance_domai
         ItemContent::message(Role::User, "hello").into(),
         ItemContent::message(Role::Assistant, "hello, alice").into(),
     ];
-    let draft = ConversationDraft { items, active: true, ..ConversationDraft::new(app.app.id) };
-    let made = app.service.create_conversation(&alice, draft).await.expect("made");
+    let draft = ConversationDraft {
+        items,
+        active: true,
+        ..ConversationDraft::new(app.app.id)
+    };
+    let made = app
+        .service
+        .create_conversation(&alice, draft)
+        .await
+        .expect("made");
     let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 1);
-    let items = app.service.items(&alice, made.id.into(), &query).await.expect("items");
+    let items = app
+        .service
+        .items(&alice, made.id.into(), &query)
+        .await
+        .expect("items");
     (made.id, items.rows[0].id)
 }
 
 async fn still_there(app: &TestApp, conversation: ConversationId) {
     let alice = User::parse("alice").expect("a user");
-    let alice = Principal { project: app.project.id, user: alice, app: None };
+    let alice = Principal {
+        project: app.project.id,
+        user: alice,
+        app: None,
+    };
     let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 10);
     let (read, items) = app
         .service
@@ -138,9 +178,13 @@ async fn no_route_answers_without_a_right_key() {
     let mut matrix = String::new();
     for entry in DIALECTS {
         let names = names(&app, entry.name, conversation, item);
-        let foreign = DIALECTS.iter().find(|other| other.name != entry.name).expect("two dialects");
+        let foreign = DIALECTS
+            .iter()
+            .find(|other| other.name != entry.name)
+            .expect("two dialects");
         let foreign_key = app.key(&format!("{}.alice", foreign.name)).to_owned();
         let wrong = format!("{}{}", entry.key_prefix, "0".repeat(48));
+        let bobs = app.key(&format!("{}.bob", entry.name)).to_owned();
         for route in entry.route_table() {
             let mut line = format!("{} {} {}:", entry.name, route.method, route.path);
             for (what, key) in [
@@ -155,7 +199,22 @@ async fn no_route_answers_without_a_right_key() {
                     assert!(!answer.text().contains("hello"), "{line}");
                 }
             }
-            writeln!(matrix, "{}", line.trim_end_matches(',')).expect("a string");
+            let answer = app
+                .send(request(entry, &route, &names, "bob", Some(&bobs)))
+                .await;
+            let code = answer.text();
+            let code = code
+                .split("\"code\":")
+                .nth(1)
+                .and_then(|rest| rest.split(',').next());
+            let code = code.filter(|_| entry.name == "coze").unwrap_or_default();
+            let status = format!("{} {code}", answer.status.as_u16());
+            writeln!(
+                matrix,
+                "{line} another principal's key {}",
+                status.trim_end()
+            )
+            .expect("a string");
         }
         still_there(&app, conversation).await;
     }
@@ -179,15 +238,29 @@ async fn what_belongs_to_another_principal_is_answered_as_what_does_not_exist() 
                 let name = format!("{}.{who}", entry.name);
                 let key = app.key(name.trim_end_matches('.')).to_owned();
                 let what = format!("{} {} as {name}", route.method, route.path);
-                let answer = app.send(request(entry, &route, &theirs, user, Some(&key))).await;
-                assert!(!answer.text().contains("hello"), "{what}: {}", answer.text());
-                let unknown = app.send(request(entry, &route, &nobodys, user, Some(&key))).await;
+                let answer = app
+                    .send(request(entry, &route, &theirs, user, Some(&key)))
+                    .await;
+                assert!(
+                    !answer.text().contains("hello"),
+                    "{what}: {}",
+                    answer.text()
+                );
+                let unknown = app
+                    .send(request(entry, &route, &nobodys, user, Some(&key)))
+                    .await;
                 if route.operation != "conversation.create" {
-                    let (left, right) =
-                        (without_log_id(&answer, &theirs), without_log_id(&unknown, &nobodys));
+                    let (left, right) = (
+                        without_log_id(&answer, &theirs),
+                        without_log_id(&unknown, &nobodys),
+                    );
                     assert_eq!(left, right, "{what}");
                 }
-                assert!(!answer.status.is_server_error(), "{what}: {}", answer.text());
+                assert!(
+                    !answer.status.is_server_error(),
+                    "{what}: {}",
+                    answer.text()
+                );
             }
         }
         still_there(&app, conversation).await;
@@ -201,17 +274,35 @@ async fn a_dify_key_of_another_app_does_not_see_it_and_the_other_dialects_keys_d
     for entry in DIALECTS {
         let names = names(&app, entry.name, conversation, item);
         let key = {
-            let second = app.apps().await.into_iter().find(|made| made.name == "second");
+            let second = app
+                .apps()
+                .await
+                .into_iter()
+                .find(|made| made.name == "second");
             let second = second.expect("the second app");
-            app.make_key(entry.name, &second, Some("alice"), parlance_domain::Scopes::All).await
+            app.make_key(
+                entry.name,
+                &second,
+                Some("alice"),
+                parlance_domain::Scopes::All,
+            )
+            .await
         };
         let route = entry.route_table().into_iter().find(|route| {
             let read = ["conversation.retrieve", "message.list"];
             read.contains(&route.operation) && route.method == Method::GET
         });
         let route = route.expect("a route that reads");
-        let answer = app.send(request(entry, &route, &names, "alice", Some(&key))).await;
+        let answer = app
+            .send(request(entry, &route, &names, "alice", Some(&key)))
+            .await;
         let sees = answer.status.is_success() && !answer.text().contains("null}");
-        assert_eq!(sees, entry.name != "dify", "{}: {}", entry.name, answer.text());
+        assert_eq!(
+            sees,
+            entry.name != "dify",
+            "{}: {}",
+            entry.name,
+            answer.text()
+        );
     }
 }

@@ -11,4 +11,5 @@ mod across;
 mod app;
 mod authorisation;
 mod dify;
+mod root;
 mod scenario;
