@@ -3,6 +3,7 @@
 //! Invariant: knows no SQL and no model server, and no dialect knows another. A dialect is one folder
 //! here and one line in [`DIALECTS`]; whatever is common to them is in `kit`.
 
+mod coze;
 mod dify;
 mod kit;
 mod openai;
@@ -11,7 +12,11 @@ pub use kit::mount::mount;
 pub use kit::{Entry, Example, HttpOptions, RouteInfo};
 
 /// All dialects. The first is the one that answers where nothing tells which is meant.
-pub const DIALECTS: &[Entry] = &[Entry::of::<openai::OpenAi>(), Entry::of::<dify::Dify>()];
+pub const DIALECTS: &[Entry] = &[
+    Entry::of::<openai::OpenAi>(),
+    Entry::of::<dify::Dify>(),
+    Entry::of::<coze::Coze>(),
+];
 
 /// The dialect of that name.
 pub fn dialect(name: &str) -> Option<&'static Entry> {

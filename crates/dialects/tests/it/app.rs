@@ -52,7 +52,7 @@ pub(crate) struct TestApp {
 impl TestApp {
     /// A server with project and app `default` and, for every dialect `d`, the keys `d`, `d.alice`
     /// and `d.bob` (bound to these users), `d.completion` (for an app of that mode), `d.second` (for
-    /// another app) and `d.stranger` (for another project).
+    /// another app) and `d.stranger` (for another project). `coze.reader` has two scopes only.
     pub(crate) async fn new() -> Self {
         Self::with_model(Arc::new(Echo)).await
     }
@@ -100,6 +100,8 @@ impl TestApp {
                 self.keys.insert(format!("{}{name}", entry.name), secret);
             }
         }
+        let scopes = ["retrieveConversation", "listConversation"];
+        self.name_key("coze.reader", "coze", &scopes).await;
     }
 
     /// All apps of the project.

@@ -10,6 +10,7 @@
 mod across;
 mod app;
 mod authorisation;
+mod coze;
 mod dify;
 mod root;
 mod scenario;

@@ -85,15 +85,7 @@ async fn replay(file: &str) -> String {
         head.starts_with('#'),
         "a scenario says where its facts come from"
     );
-    let mut app = TestApp::new().await;
-    if parlance_dialects::dialect("coze").is_some() {
-        app.name_key(
-            "coze.reader",
-            "coze",
-            &["retrieveConversation", "listConversation"],
-        )
-        .await;
-    }
+    let app = TestApp::new().await;
     let mut kept = Vec::new();
     let mut replayed = head.to_owned();
     for step in steps {

@@ -1,0 +1,5 @@
+//! One short function per operation.
+
+pub(super) mod conversations;
+pub(super) mod messages;
+pub(super) mod users;
