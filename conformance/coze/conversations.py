@@ -34,7 +34,8 @@ def made(world):
         conversation = api.create(bot_id=world.bot, name="A name", meta_data={"topic": "demo"})
         equal((conversation.name, conversation.meta_data), ("A name", {"topic": "demo"}))
         equal(conversation.connector_id, "1024")
-        equal(api.retrieve(conversation_id=conversation.id), conversation)
+        read = api.retrieve(conversation_id=conversation.id)
+        equal(read.model_dump(), conversation.model_dump())
 
     @test("ids are 19 digits, and say when they were made")
     def _():

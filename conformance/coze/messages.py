@@ -174,7 +174,11 @@ def listed(world):
     def _():
         equal(len(page(limit=1).items), 1)
         refused(4000, lambda: page(limit=51))
-        refused(4000, lambda: page(limit=0))
+        refused(4000, lambda: page(limit=-1))
+
+    @test("limit 0 is none, as coze-go sends it")
+    def _():
+        equal(len(page(limit=0).items), 50)
 
     @test("messages of an unknown chat are none")
     def _():

@@ -1,5 +1,6 @@
 """`cozepy`, unmodified, and plain HTTP for what it does not show."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import conversations
 import messages
 from cozepy import Coze, TokenAuth
 
+# Refusals are what most of this is about; the SDK need not warn of each.
+logging.getLogger("cozepy").setLevel(logging.ERROR)
 BASE, BOT = os.environ["BASE_URL"], os.environ["COZE_BOT_ID"]
 
 

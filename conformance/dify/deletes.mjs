@@ -59,11 +59,11 @@ export async function deletes({ url, client, user, ask }) {
     const { conversation_id } = await ask("x", who);
     await client.deleteConversation(conversation_id, who);
     for (const call of [
-      client.getConversationMessages(who, conversation_id),
-      client.renameConversation(conversation_id, "n", who, false),
-      ask("are you there?", who, conversation_id),
+      () => client.getConversationMessages(who, conversation_id),
+      () => client.renameConversation(conversation_id, "n", who, false),
+      () => ask("are you there?", who, conversation_id),
     ]) {
-      equal((await rejects(call)).response.data, NOT_FOUND);
+      equal((await rejects(call())).response.data, NOT_FOUND);
     }
     equal((await client.getConversations(who)).data.data, []);
   });
@@ -72,12 +72,12 @@ export async function deletes({ url, client, user, ask }) {
     const [who, other] = [user("delete-5"), user("delete-6")];
     const { conversation_id } = await ask("mine", who);
     for (const call of [
-      client.deleteConversation(conversation_id, other),
-      client.getConversationMessages(other, conversation_id),
-      client.renameConversation(conversation_id, "n", other, false),
-      ask("hello?", other, conversation_id),
+      () => client.deleteConversation(conversation_id, other),
+      () => client.getConversationMessages(other, conversation_id),
+      () => client.renameConversation(conversation_id, "n", other, false),
+      () => ask("hello?", other, conversation_id),
     ]) {
-      equal((await rejects(call)).response.data, NOT_FOUND);
+      equal((await rejects(call())).response.data, NOT_FOUND);
     }
     equal((await remove(conversation_id)).json, NOT_FOUND);
     equal((await client.getConversations(other)).data.data, []);

@@ -130,8 +130,8 @@ async function messages({ client, user, ask, get }) {
   await test("messages of no conversation are refused, of an empty one none", async () => {
     const none = await get(`/messages?user=${who}`);
     equal([none.status, none.json.code], [400, "invalid_param"]);
-    const { data } = await client.getConversationMessages(who, "");
-    equal(data, { limit: 20, has_more: false, data: [] });
+    const empty = await get(`/messages?user=${who}&conversation_id=`);
+    equal(empty.json, { limit: 20, has_more: false, data: [] });
   });
 
   await test("messages of an unknown conversation are not found", async () => {
