@@ -21,9 +21,9 @@ use load::{Load, Sample};
 use report::Report;
 
 /// Length of one measurement, unless told otherwise.
-pub(crate) const SECONDS_DEFAULT: u64 = 3;
+pub(crate) const SECONDS_DEFAULT: u64 = 2;
 /// How often each measurement is repeated; the medians count.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Connections at a time.
 const CONNECTIONS: &[usize] = &[1, 16, 64];
 

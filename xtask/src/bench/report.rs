@@ -19,32 +19,29 @@ impl Report {
             .push(sample);
     }
 
-    fn rate(&self, connections: usize, load: Load) -> f64 {
-        let samples = self
-            .samples
-            .get(&(connections, load))
-            .map_or(&[][..], Vec::as_slice);
-        median(
-            samples
-                .iter()
-                .map(|sample| sample.requests_per_second)
-                .collect(),
-        )
+    fn rates(&self, connections: usize, load: Load) -> Vec<f64> {
+        let samples = self.samples.get(&(connections, load)).map_or(&[][..], Vec::as_slice);
+        samples.iter().map(|sample| sample.requests_per_second).collect()
+    }
+
+    /// The median over the rounds of the ratio to the `hello` of the same round, in percent: what
+    /// slows a whole round down is no matter.
+    fn ratio(&self, connections: usize, load: Load) -> f64 {
+        let hello = self.rates(connections, Load::Hello);
+        let rates = self.rates(connections, load);
+        median(rates.iter().zip(&hello).map(|(rate, hello)| 100.0 * rate / hello).collect())
     }
 
     /// The table, for people and for Markdown.
     pub(super) fn table(&self) -> String {
-        let mut text =
-            "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
+        let mut text = "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
                         |---:|---|---:|---:|---:|---:|\n"
-                .to_owned();
+            .to_owned();
         for ((connections, load), samples) in &self.samples {
-            let rate = self.rate(*connections, *load);
-            let ratio = 100.0 * rate / self.rate(*connections, Load::Hello);
-            let mut times: Vec<Duration> = samples
-                .iter()
-                .flat_map(|sample| sample.deletes.iter().copied())
-                .collect();
+            let rate = median(self.rates(*connections, *load));
+            let ratio = self.ratio(*connections, *load);
+            let mut times: Vec<Duration> =
+                samples.iter().flat_map(|sample| sample.deletes.iter().copied()).collect();
             times.sort_unstable();
             let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
             text += &format!(
@@ -52,7 +49,19 @@ impl Report {
                 load.name()
             );
         }
-        text
+        text + &self.quiet()
+    }
+
+    /// How much `hello` differed between rounds: a busy machine shows here.
+    fn quiet(&self) -> String {
+        let mut text = "\n`hello` between its slowest and its fastest round:".to_owned();
+        for (connections, _) in self.samples.keys().filter(|(_, load)| *load == Load::Hello) {
+            let rates = self.rates(*connections, Load::Hello);
+            let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+            let fastest = rates.iter().copied().fold(0.0, f64::max);
+            text += &format!(" {slowest:.0} to {fastest:.0} ({connections})");
+        }
+        text + "\n"
     }
 }
 

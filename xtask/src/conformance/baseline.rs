@@ -29,12 +29,18 @@ pub(super) fn compare(
     let text = fs::read_to_string(&file).unwrap_or_default();
     let old: Vec<Tested> = text.lines().map(Tested::parse).collect::<Result<_, _>>()?;
     let differences = differences(&old, results, ran);
-    let (new, worse): (Vec<_>, Vec<_>) = differences.iter().partition(|line| line.starts_with(NEW_TEST));
+    let (new, worse): (Vec<_>, Vec<_>) = differences
+        .iter()
+        .partition(|line| line.starts_with(NEW_TEST));
     // A script that was just written has nothing but new tests.
     for difference in worse.iter().chain(new.iter().take(NEW_SHOWN_MAX)) {
         say(&format!("  {difference}\n"));
     }
-    if let Some(more) = new.len().checked_sub(NEW_SHOWN_MAX).filter(|more| *more > 0) {
+    if let Some(more) = new
+        .len()
+        .checked_sub(NEW_SHOWN_MAX)
+        .filter(|more| *more > 0)
+    {
         say(&format!("  {NEW_TEST} and {more} more\n"));
     }
     let failing = results.iter().filter(|result| !result.ok);
