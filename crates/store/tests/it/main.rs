@@ -26,7 +26,7 @@ mod in_sqlite {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn sqlite_does_what_its_model_does(steps in model::steps(40)) {
