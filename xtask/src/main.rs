@@ -1,2 +1,73 @@
-//! .
-fn main() {}
+//! Parlance's development commands: `cargo xtask ...`.
+//!
+//! Invariant: nothing that is shipped depends on this crate, and it knows the server from outside
+//! only: its command line, its paths on HTTP and the text of its sources.
+
+mod bench;
+mod conformance;
+mod stages;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use crate::tools::{Shop, complain, say};
+
+/// The same allocator as the server's, so that `hello` and the server are measured alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const HELP: &str = "\
+cargo xtask test                            everything that must hold, SDK runs included
+cargo xtask tidy                            what the compiler does not check
+cargo xtask conformance [DIALECT] [--bless] the vendors' own SDKs against the server
+cargo xtask bench [--seconds N]             requests per second, beside a bare axum server
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match run(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out a command; false if it ran and found something wrong.
+fn run(words: &[String]) -> anyhow::Result<bool> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let shop = Shop::open()?;
+    match words.as_slice() {
+        ["test"] => Ok(stages::test(&shop)),
+        ["tidy"] => tidy::command(&shop),
+        ["conformance", rest @ ..] => {
+            let bless = rest.contains(&"--bless");
+            let dialects: Vec<&str> = rest
+                .iter()
+                .copied()
+                .filter(|word| *word != "--bless")
+                .collect();
+            conformance::command(&shop, &dialects, bless)
+        }
+        ["bench"] => bench::command(&shop, bench::SECONDS_DEFAULT),
+        ["bench", "--seconds", seconds] => {
+            let seconds = seconds
+                .parse()
+                .context("`--seconds` takes a whole number")?;
+            bench::command(&shop, seconds)
+        }
+        // The two halves that `bench` starts as processes of their own.
+        ["hello", address] => bench::hello::serve(address),
+        ["bench-run", rest @ ..] => bench::measure(rest),
+        [] | ["help" | "--help" | "-h"] => {
+            say(HELP);
+            Ok(true)
+        }
+        _ => bail!("there is no such command\n\n{HELP}"),
+    }
+}

@@ -1,0 +1,148 @@
+//! The server under test: the built binary on a free port, over a fresh data directory.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::tools::{Shop, must, output};
+
+/// Longest wait for a server's first and last words.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What the server says when it listens.
+const LISTENING: &str = "listening on ";
+
+/// A running server. Dropped, it is killed and its data removed.
+pub(crate) struct Server {
+    binary: PathBuf,
+    folder: PathBuf,
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts the server that the conformance profile has built.
+    pub(super) fn start(shop: &Shop, task: &str) -> anyhow::Result<Self> {
+        let binary = shop.built("conformance", "parlance");
+        let folder = shop.scratch(&format!("conformance-{task}"));
+        Self::launch(binary, folder, &[])
+    }
+
+    /// Starts a server in an empty folder.
+    pub(crate) fn launch(
+        binary: PathBuf,
+        folder: PathBuf,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).context("could not remove old data")?;
+        }
+        fs::create_dir_all(&folder).context("could not make a folder for the data")?;
+        let log = File::create(folder.join("server.log")).context("could not make a log")?;
+        let mut command = parlance(&binary, &folder);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.join("data"));
+        command.envs(settings.iter().copied());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("could not start the server")?;
+        let stderr = child
+            .stderr
+            .take()
+            .context("the server has no standard error")?;
+        let mut server = Self {
+            binary,
+            folder,
+            child,
+            url: String::new(),
+        };
+        let (found, finding) = channel();
+        thread::spawn(move || watch(BufReader::new(stderr), log, &found));
+        let Ok(url) = finding.recv_timeout(PATIENCE) else {
+            bail!("the server did not start: {}", server.log());
+        };
+        server.url = url;
+        Ok(server)
+    }
+
+    /// `http://host:port`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// What a command prints, carried out beside the running server.
+    pub(crate) fn command(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = parlance(&self.binary, &self.folder);
+        command
+            .args(words)
+            .arg("--data")
+            .arg(self.folder.join("data"));
+        Ok(output(&mut command)?.trim().to_owned())
+    }
+
+    /// What the server has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+    }
+
+    /// Tells the server to stop and waits until it has, with nothing to complain about.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        must(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
+        let status = self.child.wait().context("could not wait for the server")?;
+        if !status.success() {
+            bail!("the server stopped with {status}: {}", self.log());
+        }
+        let log = self.log();
+        if let Some(line) = log
+            .lines()
+            .find(|line| line.contains("ERROR") || line.contains("panicked"))
+        {
+            bail!("the server had an error: {line}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have stopped already, and its log is worth keeping until the next run.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(self.folder.join("data")));
+    }
+}
+
+/// The program, with nothing of this process's environment that could configure it.
+fn parlance(binary: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.env_clear().current_dir(folder);
+    command
+}
+
+/// Keeps what the server says, and passes its address on when it comes by.
+fn watch(lines: impl BufRead, mut log: File, found: &Sender<String>) {
+    for line in lines.lines() {
+        let Ok(line) = line else { return };
+        if writeln!(log, "{line}").is_err() {
+            return;
+        }
+        if let Some((_, rest)) = line.split_once(LISTENING) {
+            let end = rest.find([';', ' ']).unwrap_or(rest.len());
+            // Nobody waits for it any more, if it comes too late.
+            drop(found.send(rest.get(..end).unwrap_or(rest).to_owned()));
+        }
+    }
+}
