@@ -10,6 +10,7 @@ pub mod sqlite;
 
 mod codec;
 
+pub use keyring::{KeyRef, Keyring, KeyringError, Mark, RecordKey};
 pub use memory::Memory;
 pub use seal::{Field, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
 pub use sqlite::{Durability, Keys, OpenError, Options, Sqlite};

@@ -188,12 +188,10 @@ impl Keyring {
 /// A file that cannot grow has lost nothing: the header does not count what was to come.
 fn no_room(error: KeyringError) -> KeyringError {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match error {
-        KeyringError::Broken { source, .. }
-            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
-        {
-            KeyringError::Empty(source)
-        }
-        other => other,
+    if let KeyringError::Broken { source, .. } = &error
+        && matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    {
+        return KeyringError::Empty(source.kind().into());
     }
+    error
 }

@@ -74,16 +74,11 @@ impl Header {
 
     /// Where its copy goes: not where the one before it stands.
     pub(super) fn offset(&self) -> u64 {
-        if self.epoch % 2 == 0 {
+        if self.epoch.is_multiple_of(2) {
             0
         } else {
             widen(HEADER_STEP)
         }
-    }
-
-    /// How many slots there are.
-    pub(super) fn slots(&self) -> u64 {
-        u64::from(self.segments) * u64::from(SLOTS)
     }
 }
 

@@ -140,7 +140,7 @@ impl Keyring {
     /// Makes the keyring of a new store. Where the making was cut off before, it is finished.
     ///
     /// Fails with [`KeyringError::Exists`] rather than overwrite a keyring.
-    pub fn create(dir: &Path, store: [u8; 16], options: Options) -> Result<Self, KeyringError> {
+    pub fn create(dir: &Path, store: [u8; 16], options: &Options) -> Result<Self, KeyringError> {
         open::create(&disk::Machine, dir, store, options)
     }
 
@@ -152,7 +152,7 @@ impl Keyring {
         dir: &Path,
         store: [u8; 16],
         expected: Mark,
-        options: Options,
+        options: &Options,
     ) -> Result<Self, KeyringError> {
         open::open(&disk::Machine, dir, store, expected, options)
     }

@@ -21,7 +21,7 @@ pub(super) fn create(
     disk: &dyn Disk,
     dir: &Path,
     store: [u8; 16],
-    options: Options,
+    options: &Options,
 ) -> Result<Keyring, KeyringError> {
     if let Some(files) = Files::open(disk, dir)? {
         match files.read_header() {
@@ -98,7 +98,7 @@ pub(super) fn open(
     dir: &Path,
     store: [u8; 16],
     expected: Mark,
-    options: Options,
+    options: &Options,
 ) -> Result<Keyring, KeyringError> {
     let absent = || KeyringError::Absent(dir.to_owned());
     let main = Files::open(disk, dir)?.ok_or_else(absent)?;
@@ -129,12 +129,11 @@ pub(super) fn open(
         _ => None,
     };
     check_mark(dir, &copy.header, expected)?;
-    let segments = match &plan {
-        Some(plan) => plan.segment_keys(),
-        None => {
-            main.check_lengths(&copy.header)?;
-            segment_keys(&main, &copy.header, &root)?
-        }
+    let segments = if let Some(plan) = &plan {
+        plan.segment_keys()
+    } else {
+        main.check_lengths(&copy.header)?;
+        segment_keys(&main, &copy.header, &root)?
     };
     // Nothing has been changed so far, and nothing can be refused any more.
     let mirror = match (mirror, plan, &options.mirror) {

@@ -1,6 +1,5 @@
 //! Where the root key is kept: the key that all others are sealed under.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -321,8 +320,9 @@ fn encode(key: &[u8; KEY]) -> Zeroizing<String> {
     // As long as it gets, so that it is not moved and left behind.
     let mut text = Zeroizing::new(String::with_capacity(2 * KEY + 1));
     for byte in key {
-        // Writing to a string cannot fail.
-        let _: Result<(), _> = write!(text, "{byte:02x}");
+        for half in [byte >> 4, byte & 0xf] {
+            text.push(char::from_digit(half.into(), 16).unwrap_or('0'));
+        }
     }
     text.push('\n');
     text
