@@ -20,8 +20,14 @@ impl Report {
     }
 
     fn rates(&self, connections: usize, load: Load) -> Vec<f64> {
-        let samples = self.samples.get(&(connections, load)).map_or(&[][..], Vec::as_slice);
-        samples.iter().map(|sample| sample.requests_per_second).collect()
+        let samples = self
+            .samples
+            .get(&(connections, load))
+            .map_or(&[][..], Vec::as_slice);
+        samples
+            .iter()
+            .map(|sample| sample.requests_per_second)
+            .collect()
     }
 
     /// The median over the rounds of the ratio to the `hello` of the same round, in percent: what
@@ -29,19 +35,28 @@ impl Report {
     fn ratio(&self, connections: usize, load: Load) -> f64 {
         let hello = self.rates(connections, Load::Hello);
         let rates = self.rates(connections, load);
-        median(rates.iter().zip(&hello).map(|(rate, hello)| 100.0 * rate / hello).collect())
+        median(
+            rates
+                .iter()
+                .zip(&hello)
+                .map(|(rate, hello)| 100.0 * rate / hello)
+                .collect(),
+        )
     }
 
     /// The table, for people and for Markdown.
     pub(super) fn table(&self) -> String {
-        let mut text = "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
+        let mut text =
+            "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
                         |---:|---|---:|---:|---:|---:|\n"
-            .to_owned();
+                .to_owned();
         for ((connections, load), samples) in &self.samples {
             let rate = median(self.rates(*connections, *load));
             let ratio = self.ratio(*connections, *load);
-            let mut times: Vec<Duration> =
-                samples.iter().flat_map(|sample| sample.deletes.iter().copied()).collect();
+            let mut times: Vec<Duration> = samples
+                .iter()
+                .flat_map(|sample| sample.deletes.iter().copied())
+                .collect();
             times.sort_unstable();
             let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
             text += &format!(
