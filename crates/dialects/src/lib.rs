@@ -7,6 +7,7 @@ mod coze;
 mod dify;
 mod kit;
 mod openai;
+mod openhands;
 
 pub use kit::mount::mount;
 pub use kit::{Entry, Example, HttpOptions, RouteInfo};
@@ -16,6 +17,7 @@ pub const DIALECTS: &[Entry] = &[
     Entry::of::<openai::OpenAi>(),
     Entry::of::<dify::Dify>(),
     Entry::of::<coze::Coze>(),
+    Entry::of::<openhands::OpenHands>(),
 ];
 
 /// The dialect of that name.

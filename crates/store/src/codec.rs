@@ -153,6 +153,7 @@ pub(crate) fn kinds(filter: &ItemFilter) -> (i64, Option<&str>) {
         ItemFilter::Everything => (0b111_1111, None),
         ItemFilter::NoEvents => (0b011_1111, None),
         ItemFilter::Dialogue => (0b000_0011, None),
+        ItemFilter::DialogueAndEvents => (0b100_0011, None),
         ItemFilter::OfType(item_type) => {
             let kinds = match item_type.name() {
                 "message" => 0b001_1111,

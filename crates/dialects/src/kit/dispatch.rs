@@ -18,6 +18,9 @@ use tokio::time::Instant;
 use super::route::{Call, Handler, Params, Query, Route};
 use super::{Context, Entry, Failure, HttpOptions, Reply, body};
 
+/// Most bytes that are read of a body that comes without a usable key.
+const STRANGERS_BODY_BYTES_MAX: usize = 64 << 10;
+
 /// What all routes of a dialect share.
 pub(super) struct Mounted {
     pub(super) entry: &'static Entry,
@@ -95,8 +98,12 @@ impl Meter {
 }
 
 impl Endpoint {
-    /// Answers one request.
-    pub(super) async fn answer(&self, params: Params, request: Request) -> Response {
+    /// Answers one request. Without parameters if its path is no text in UTF-8: such a path names
+    /// nothing.
+    pub(super) async fn answer(&self, params: Option<Params>, request: Request) -> Response {
+        let Some(params) = params else {
+            return self.mounted.refuse(Fault::NoSuchRoute, &request);
+        };
         let since = Instant::now();
         let context = self.mounted.context(params, &request);
         let handled = AssertUnwindSafe(self.handle(Arc::clone(&context), request)).catch_unwind();
@@ -115,7 +122,10 @@ impl Endpoint {
             Handler::Open(handler) => return handler(mounted.service.clone()).await,
             Handler::Keyed(call) => call,
         };
-        let access = self.authorise(request.headers()).await?;
+        let access = match self.authorise(request.headers()).await {
+            Ok(access) => access,
+            Err(error) => return Err(self.refusal(error, request).await),
+        };
         let (parts, body) = request.into_parts();
         let body = body::read(&parts.headers, body, &mounted.options).await?;
         let query = Query::parse(parts.uri.query());
@@ -129,6 +139,27 @@ impl Endpoint {
             body,
         })
         .await
+    }
+
+    /// What a request without a usable key is told: that, unless the vendor looks at bodies first
+    /// and finds this one wrong. Of a stranger's body only a little is read.
+    async fn refusal(&self, error: Error, request: Request) -> Failure {
+        let Some(check) = self.route.before_key else {
+            return error.into();
+        };
+        if !matches!(error.fault, Fault::Unauthenticated(_)) {
+            return error.into();
+        }
+        let mut options = HttpOptions::clone(&self.mounted.options);
+        options.body_bytes_max = options.body_bytes_max.min(STRANGERS_BODY_BYTES_MAX);
+        let (parts, body) = request.into_parts();
+        match body::read(&parts.headers, body, &options).await {
+            Ok(body) => match check(&parts.headers, &body) {
+                Ok(()) => error.into(),
+                Err(failure) => failure,
+            },
+            Err(_) => error.into(),
+        }
     }
 
     async fn authorise(&self, headers: &HeaderMap) -> Result<Arc<Access>, Error> {

@@ -59,11 +59,11 @@ fn router<S: Clone + Send + Sync + 'static>(mounted: &Arc<Mounted>, routes: &[Ro
             route: route.clone(),
             meter: Meter::new(mounted.entry.name, route.operation),
         });
-        let handler = move |params: RawPathParams, request: Request| {
+        let handler = move |params: Result<RawPathParams, _>, request: Request| {
             let endpoint = Arc::clone(&endpoint);
             let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            let params = Params(params.iter().map(own).collect());
-            async move { endpoint.answer(params, request).await }
+            let params = params.map(|params: RawPathParams| params.iter().map(own).collect());
+            async move { endpoint.answer(params.ok().map(Params), request).await }
         };
         router = router.route(route.path, routing::on(filter(&route.method), handler));
     }

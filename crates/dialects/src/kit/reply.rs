@@ -47,11 +47,17 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     response
 }
 
-/// A header that should say how long to wait, in whole seconds and at least one.
+/// A header that says how long to wait, in whole seconds, rounded up, and at least one.
 pub(crate) fn retry_after(headers: &mut HeaderMap, wait: std::time::Duration) {
     headers.insert(
         http::header::RETRY_AFTER,
-        HeaderValue::from(wait.as_secs().max(1)),
+        HeaderValue::from(
+            wait.as_millis()
+                .div_ceil(1_000)
+                .max(1)
+                .try_into()
+                .unwrap_or(u64::MAX),
+        ),
     );
 }
 

@@ -12,8 +12,10 @@ use parlance_domain::service::Access;
 use parlance_domain::{Error, Fault, Service};
 use serde_json::{Map, Value};
 
-use super::{Context, Reply, RouteInfo};
+use super::{Context, Failure, Reply, RouteInfo};
 
+/// Checks a request's headers and body.
+type Check = fn(&HeaderMap, &[u8]) -> Result<(), Failure>;
 type Pending = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 /// What answers a route.
@@ -32,6 +34,7 @@ pub(crate) struct Route {
     pub(super) path: &'static str,
     pub(super) operation: &'static str,
     pub(super) scopes: &'static [&'static str],
+    pub(super) before_key: Option<Check>,
     pub(super) handler: Handler,
 }
 
@@ -53,6 +56,7 @@ impl Route {
             path,
             operation,
             scopes: &[],
+            before_key: None,
             handler,
         }
     }
@@ -74,6 +78,7 @@ impl Route {
             path,
             operation,
             scopes: &[],
+            before_key: None,
             handler,
         }
     }
@@ -81,6 +86,13 @@ impl Route {
     /// The same route for keys that have all these permissions.
     pub(crate) fn needs(mut self, scopes: &'static [&'static str]) -> Self {
         self.scopes = scopes;
+        self
+    }
+
+    /// The same route, where the vendor says what is wrong with a body before it says that there is
+    /// no key.
+    pub(crate) fn before_key(mut self, check: Check) -> Self {
+        self.before_key = Some(check);
         self
     }
 

@@ -63,7 +63,7 @@ impl Face {
 
 /// The answer to a fault.
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
-    let mut response = answer(face(fault, context));
+    let mut response = answer(&face(fault, context));
     if let Fault::Busy { retry_after } = fault {
         reply::retry_after(response.headers_mut(), *retry_after);
     }
@@ -73,7 +73,7 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
 /// The failure where an item that the body names is not there.
 pub(super) fn item_missing(error: Error, id: &str) -> Failure {
     if error.fault == Fault::NotFound(Noun::Item) {
-        return answer(Face::new(StatusCode::NOT_FOUND, item_not_found(id))).into();
+        return answer(&Face::new(StatusCode::NOT_FOUND, item_not_found(id))).into();
     }
     error.into()
 }
@@ -82,7 +82,7 @@ fn item_not_found(id: &str) -> String {
     format!("Item with id '{id}' not found in conversation.")
 }
 
-fn answer(face: Face) -> Response {
+fn answer(face: &Face) -> Response {
     let body = json!({"error": {
         "message": face.message, "type": face.kind, "param": face.param, "code": face.code,
     }});

@@ -352,36 +352,56 @@ async fn check_pair(maker: &'static str, user_of_it: &'static str) {
         expected,
         "{pair}: continued, read by the other"
     );
-    if other.rename(id, "A new name").await {
-        for client in [&maker, &other] {
-            if let Some(title) = client.title(id).await {
-                assert_eq!(title, "A new name", "{pair}: renamed");
-            }
+    check_rename(&maker, &other, id).await;
+    check_delete(&app, &other, id).await;
+}
+
+async fn check_rename(maker: &Client<'_>, other: &Client<'_>, id: ConversationId) {
+    if !other.rename(id, "A new name").await {
+        return;
+    }
+    for client in [maker, other] {
+        if let Some(title) = client.title(id).await {
+            assert_eq!(
+                title, "A new name",
+                "{}, by {}",
+                client.dialect, other.dialect
+            );
         }
     }
-    let bob = Client::new(&app, other.dialect, "bob");
-    assert!(bob.list().await.is_empty(), "{pair}: nobody else's");
+}
+
+async fn check_delete(app: &TestApp, other: &Client<'_>, id: ConversationId) {
+    let bob = Client::new(app, other.dialect, "bob");
+    assert!(
+        bob.list().await.is_empty(),
+        "{}: nobody else's",
+        other.dialect
+    );
     assert!(
         !bob.has_deleted(&bob.delete(id).await),
-        "{pair}: nobody else deletes it"
+        "{}: nobody else's",
+        other.dialect
     );
     let deleted = other.delete(id).await;
     assert!(
         other.has_deleted(&deleted),
-        "{pair}: deleted: {}",
+        "{}: {}",
+        other.dialect,
         deleted.text()
     );
     for entry in DIALECTS {
-        let client = Client::new(&app, entry.name, "alice");
+        let client = Client::new(app, entry.name, "alice");
         assert!(
             client.list().await.is_empty(),
-            "{pair}: gone from {}",
+            "{}: gone from {}",
+            other.dialect,
             entry.name
         );
         let again = client.delete(id).await;
         assert!(
             !client.has_deleted(&again),
-            "{pair}: gone for {}: {}",
+            "{}: gone: {}",
             entry.name,
             again.text()
         );

@@ -51,9 +51,8 @@ fn body(dialect: &str, operation: &str) -> &'static str {
         ("dify", "chat.send") => {
             "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}"
         }
-        ("dify", "chat.stop") => "{\"user\":\"U\"}",
         ("dify", "conversation.rename") => "{\"name\":\"x\",\"user\":\"U\"}",
-        ("dify", "conversation.delete") => "{\"user\":\"U\"}",
+        ("dify", "conversation.delete" | "chat.stop") => "{\"user\":\"U\"}",
         ("coze", "conversation.rename") => "{\"name\":\"x\"}",
         ("coze", "message.create") => {
             "{\"role\":\"user\",\"content\":\"x\",\"content_type\":\"text\"}"

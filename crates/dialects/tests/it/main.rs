@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::let_underscore_must_use,
     reason = "a test that cannot go on should say so at once"
 )]
@@ -12,5 +13,6 @@ mod app;
 mod authorisation;
 mod coze;
 mod dify;
+mod openhands;
 mod root;
 mod scenario;

@@ -97,7 +97,15 @@ async fn errors_that_no_handler_gives_speak_the_dialect_under_its_prefix_and_at_
             route.method == http::Method::POST && route.keyed && !route.path.contains('{')
         });
         let path = posts.expect("a route with a body").path;
+        let with_id = entry
+            .route_table()
+            .into_iter()
+            .find(|route| route.path.contains("{conv"));
+        let with_id = with_id.expect("a route with an id");
         for base in [prefix, ""] {
+            let no_text = format!("{base}{}", with_id.path.replace("{conversation_id}", "%FF"));
+            let answer = send(&app, with_id.method.as_str(), &no_text, Some(&key), "").await;
+            assert_eq!(speaker(&answer), entry.name, "{no_text}");
             let path = format!("{base}{path}");
             let nowhere = format!("{base}/v1/nowhere/at/all");
             for (what, method, path, body) in [

@@ -89,6 +89,8 @@ pub enum ItemFilter {
     OfType(ItemType),
     /// Messages of the user and of the assistant: what Dify and Coze can show.
     Dialogue,
+    /// Those and OpenHands's events: what OpenHands can show.
+    DialogueAndEvents,
 }
 
 /// A span of sequence numbers, both ends included.

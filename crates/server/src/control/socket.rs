@@ -25,6 +25,7 @@ type Answer = Result<String, Refusal>;
 
 /// The listening end.
 pub(crate) struct Control {
+    dir: DataDir,
     path: PathBuf,
 }
 
@@ -60,13 +61,24 @@ impl Control {
                 });
             }
         });
-        Ok(Self { path })
+        Ok(Self {
+            dir: dir.clone(),
+            path,
+        })
     }
 
     /// Removes the socket.
     pub(crate) fn close(self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::debug!(%error, "the control socket was gone already");
+        }
+        if let Some(folder) = self
+            .path
+            .parent()
+            .filter(|folder| *folder != self.dir.path())
+        {
+            // Another server's socket may be in it; then it stays.
+            fs::remove_dir(folder).ok();
         }
     }
 }

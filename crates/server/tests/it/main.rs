@@ -1,4 +1,11 @@
 //! The built binary as operators and clients meet it: a process, files, a socket, signals.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on should say so at once"
+)]
 
 mod commands;
 mod crash;

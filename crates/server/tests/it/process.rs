@@ -240,6 +240,7 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> Answer {
 
 /// Waits until `done`, for as long as patience lasts.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    #[expect(clippy::disallowed_methods, reason = "a real process takes real time")]
     let since = Instant::now();
     while !done() {
         assert!(since.elapsed() < PATIENCE, "waited too long: {what}");

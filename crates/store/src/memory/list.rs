@@ -143,6 +143,10 @@ fn passes(item: &Item, filter: &ItemFilter) -> bool {
         ItemFilter::NoEvents => *kind != ItemKind::Event,
         ItemFilter::OfType(item_type) => kind.type_name() == item_type.name(),
         ItemFilter::Dialogue => matches!(kind, ItemKind::Message(Role::User | Role::Assistant)),
+        ItemFilter::DialogueAndEvents => matches!(
+            kind,
+            ItemKind::Message(Role::User | Role::Assistant) | ItemKind::Event
+        ),
     }
 }
 

@@ -42,8 +42,8 @@ pub use self::open::OpenError;
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
-/// Pages that one emptying of the WAL gives back to the file system.
-const VACUUM_PAGES: u32 = 512;
+/// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
+const VACUUM_PAGES: u32 = 128;
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -267,6 +267,7 @@ pub async fn filters_leave_out_the_other_kinds(bench: &Bench) {
         (ItemFilter::Everything, vec![0, 1, 2, 3, 4, 5, 6, 7]),
         (ItemFilter::NoEvents, vec![0, 1, 2, 3, 4, 5, 6]),
         (ItemFilter::Dialogue, vec![0, 1]),
+        (ItemFilter::DialogueAndEvents, vec![0, 1, 7]),
         (of_type("message"), vec![0, 1, 2, 3, 4]),
         (of_type("function_call"), vec![5]),
         (of_type("reasoning"), vec![6]),

@@ -1,18 +1,18 @@
 //! Random operations, on which a store and the model of it must agree.
 
+mod compare;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
-use parlance_domain::model::{
-    ConversationQuery, Cursor, Item, ItemContent, ItemFilter, ItemQuery, ItemRef, ItemType,
-    NewItem, Order, Page, Principal, SeqRange, Sort, TurnState, Usage,
-};
+use parlance_domain::model::{ItemContent, NewItem, Principal, TurnState, Usage};
 use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use self::compare::{agree_on_lists, agree_on_one};
 use super::bench::{Refusal, elsewhere, refusal};
 use crate::clock::ManualClock;
 use crate::samples::{self, answer, app, event, metadata, principal, question, typed};
@@ -368,153 +368,6 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
         agree_on_lists(model, store, &world, who).await;
         for id in &world.conversations {
             agree_on_one(model, store, &world, who, *id).await;
-        }
-    }
-}
-
-async fn agree_on_lists(model: &dyn Store, store: &dyn Store, world: &World, who: &Principal) {
-    let anchors = world.conversations.iter().rev().take(6).copied();
-    let cursors: Vec<_> = std::iter::once(Cursor::default())
-        .chain(anchors.clone().map(|id| Cursor {
-            after: Some(id.into()),
-            before: None,
-        }))
-        .chain(anchors.clone().map(|id| Cursor {
-            after: None,
-            before: Some(id.into()),
-        }))
-        .chain(
-            anchors
-                .clone()
-                .zip(anchors.skip(2))
-                .map(|(one, two)| Cursor {
-                    after: Some(one.into()),
-                    before: Some(two.into()),
-                }),
-        )
-        .collect();
-    for sort in [Sort::Created, Sort::Updated] {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
-            for app in [None, Some(app(1))] {
-                for cursor in &cursors {
-                    let query = ConversationQuery {
-                        sort,
-                        order,
-                        cursor: cursor.clone(),
-                        app,
-                        rows_max: 2,
-                    };
-                    agree_on_list(model, store, who, query).await;
-                }
-            }
-        }
-    }
-}
-
-/// Compares a list page by page.
-async fn agree_on_list(
-    model: &dyn Store,
-    store: &dyn Store,
-    who: &Principal,
-    mut query: ConversationQuery,
-) {
-    loop {
-        let wanted = said(model.conversations(who, &query).await);
-        let found = said(store.conversations(who, &query).await);
-        assert_eq!(found, wanted, "{query:?}");
-        let Ok(Page {
-            rows,
-            has_more: true,
-        }) = wanted
-        else {
-            return;
-        };
-        if query.cursor.after.is_none() && query.cursor.before.is_some() {
-            query.cursor.before = Some(rows[0].id.into());
-        } else {
-            query.cursor.after = Some(rows[rows.len() - 1].id.into());
-        }
-    }
-}
-
-async fn agree_on_one(
-    model: &dyn Store,
-    store: &dyn Store,
-    world: &World,
-    who: &Principal,
-    id: ConversationId,
-) {
-    let wanted = model.conversation(who, id.into()).await.unwrap();
-    let found = store.conversation(who, id.into()).await.unwrap();
-    assert_eq!(found, wanted);
-    let mut turns = said(model.turns(who, id.into(), &world.turns).await);
-    let mut found = said(store.turns(who, id.into(), &world.turns).await);
-    for turns in [&mut turns, &mut found].into_iter().flatten() {
-        turns.sort_by_key(|turn| turn.id);
-    }
-    assert_eq!(found, turns);
-    if wanted.is_none() {
-        return;
-    }
-    let mut names: Vec<ItemRef> = (0..4)
-        .map(|alias| ItemRef::Alias(format!("alias {alias}")))
-        .collect();
-    names.extend((0..8).map(ItemRef::Seq));
-    names.extend(world.items.iter().rev().take(12).map(|id| (*id).into()));
-    for name in &names {
-        let wanted: Result<Item, _> = said(model.item(who, id.into(), name).await);
-        assert_eq!(said(store.item(who, id.into(), name).await), wanted);
-    }
-    agree_on_items(model, store, world, who, id, &names).await;
-}
-
-async fn agree_on_items(
-    model: &dyn Store,
-    store: &dyn Store,
-    world: &World,
-    who: &Principal,
-    id: ConversationId,
-    names: &[ItemRef],
-) {
-    let reasoning = ItemType::parse("reasoning").unwrap();
-    let filters = [
-        ItemFilter::Everything,
-        ItemFilter::NoEvents,
-        ItemFilter::Dialogue,
-        ItemFilter::OfType(reasoning),
-    ];
-    let mut anchors = vec![(None, None)];
-    for (at, name) in names.iter().enumerate() {
-        anchors.push((Some(name.clone()), None));
-        anchors.push((None, Some(name.clone())));
-        anchors.push((Some(name.clone()), names.get(at + 3).cloned()));
-    }
-    for (at, (after, before)) in anchors.into_iter().enumerate() {
-        for order in [Order::OldestFirst, Order::NewestFirst] {
-            let query = ItemQuery {
-                order,
-                cursor: Cursor {
-                    after: after.clone(),
-                    before: before.clone(),
-                },
-                within: match at % 3 {
-                    0 => SeqRange { first: 1, last: 4 },
-                    _ => SeqRange::ALL,
-                },
-                filter: filters[at % filters.len()].clone(),
-                settled: at % 2 == 0,
-                turn: world
-                    .turns
-                    .iter()
-                    .rev()
-                    .nth(at / 5)
-                    .copied()
-                    .filter(|_| at % 5 == 4),
-                rows_max: 2,
-            };
-            let wanted = said(model.items(who, id.into(), &query).await);
-            let found = said(store.items(who, id.into(), &query).await);
-            assert_eq!(found, wanted, "{query:?}");
         }
     }
 }
