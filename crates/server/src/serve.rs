@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::get;
-use hyper::StatusCode;
+use axum::routing::{any, get};
+use hyper::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
 use parlance_domain::{Clock, Service, Store, SystemClock};
@@ -119,7 +119,21 @@ fn router(
             get(async |State(operators): State<Operators>| operators.metrics.render()),
         )
         .with_state(Operators { service, metrics });
-    operators.merge(dialects)
+    // Said plainly, so that nobody takes a dialect's 404 for a wrong address.
+    let later = ["/admin", "/admin/{*rest}", "/console", "/console/{*rest}"];
+    let later = later.into_iter().fold(Router::new(), |router, path| {
+        router.route(path, any(not_yet))
+    });
+    operators.merge(later).merge(dialects)
+}
+
+async fn not_yet() -> impl IntoResponse {
+    let body = "{\"error\":\"the admin API and the console are not in this version\"}\n";
+    (
+        StatusCode::NOT_IMPLEMENTED,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
 }
 
 async fn ready(State(operators): State<Operators>) -> impl IntoResponse {
