@@ -58,12 +58,12 @@ pub(super) fn open(
     let root = root.unwrap_or_else(|| Box::new(RootFile::beside(&folder, mirror.as_deref())));
     let options = Options { mirror, root };
     if recorded.ready {
-        let keyring = Keyring::open(&folder, recorded.store, recorded.mark, options)?;
+        let keyring = Keyring::open(&folder, recorded.store, recorded.mark, &options)?;
         settle(db, &keyring)?;
         return Ok(Vault::over(keyring));
     }
     // Nothing is sealed yet. A start that was cut off here before is gone on with.
-    let keyring = Keyring::create(&folder, recorded.store, options)?;
+    let keyring = Keyring::create(&folder, recorded.store, &options)?;
     make_ready(db, keyring.mark()).map_err(driver("recording its keyring"))?;
     Ok(Vault::over(keyring))
 }
