@@ -9,7 +9,7 @@ use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, P
 use parlance_domain::store::{Batch, Require, StoreError, Write};
 use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
 
-use super::value::{Bits, Span, Who, number, unavailable};
+use super::value::{Bits, Owner, Span, Who, number, unavailable};
 use crate::codec;
 use crate::keyring::KeyRef;
 use crate::seal::{Field, NO_KEY, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
@@ -84,6 +84,27 @@ pub(super) struct ItemRow {
     pub(super) item_type: Option<String>,
     pub(super) alias: Option<(Bits, Sealed)>,
     pub(super) body: Sealed,
+}
+
+/// A batch that deletes a conversation, whoever's it is.
+pub(super) fn erasure(project: ProjectId, of: ConversationRef, at: Timestamp) -> Encoded {
+    let delete = Change {
+        of: of.into(),
+        at: at.micros(),
+        sealed_with: None,
+        what: What::Delete,
+    };
+    Encoded {
+        who: Who {
+            project: project.0,
+            owner: Owner::Anybody,
+            app: None,
+        },
+        require: Vec::new(),
+        writes: vec![delete],
+        keyless: false,
+        taken: Vec::new(),
+    }
 }
 
 /// The sealers of a batch's conversations.

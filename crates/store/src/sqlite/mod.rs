@@ -415,6 +415,23 @@ impl Store for Sqlite {
         Ok(outcomes)
     }
 
+    async fn erase(
+        &self,
+        project: ProjectId,
+        conversation: ConversationRef,
+        at: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let outcomes = self
+            .writer()?
+            .apply(encode::erasure(project, conversation, at))
+            .await?;
+        let outcome = outcomes.into_iter().next();
+        if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
+            self.references.forget(*conversation);
+        }
+        outcome.ok_or(StoreError::NoConversation)
+    }
+
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let digest = *digest;
         self.read("looking up a key", move |db, vault| {

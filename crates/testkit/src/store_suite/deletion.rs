@@ -53,6 +53,42 @@ pub async fn a_delete_tells_which_turn_was_running(bench: &Bench) {
     assert_eq!(failed.unwrap(), 0);
 }
 
+pub async fn an_operator_erases_whoevers_conversation_it_is(bench: &Bench) {
+    let nobody = parlance_domain::model::Principal {
+        user: None,
+        ..principal("ann")
+    };
+    for who in [principal("ann"), nobody] {
+        let id = bench.make(&who).await;
+        let (store, at) = (&bench.store, bench.now());
+        let elsewhere = parlance_domain::model::ProjectId(who.project.0 + 1);
+        refused(
+            store.erase(elsewhere, id.into(), at).await,
+            Refusal::NoConversation,
+        );
+        let wanted = Outcome::Deleted {
+            conversation: id,
+            running: None,
+        };
+        let prefix = ConversationRef::from_decimal(&id.decimal().to_string()).unwrap();
+        assert_eq!(store.erase(who.project, prefix, at).await.unwrap(), wanted);
+        assert_eq!(bench.read(&who, id).await, None);
+        refused(
+            store.erase(who.project, id.into(), at).await,
+            Refusal::NoConversation,
+        );
+        // It is the owner's all the same: a cursor of the owner's still knows its place.
+        let query = parlance_domain::model::ConversationQuery {
+            cursor: Cursor {
+                after: Some(id.into()),
+                before: None,
+            },
+            ..first(Sort::Updated, Order::OldestFirst, 9)
+        };
+        assert_eq!(bench.listed(&who, &query).await, (vec![], false));
+    }
+}
+
 pub async fn a_prefix_deletes(bench: &Bench) {
     let who = principal("ann");
     let id = bench.make(&who).await;
