@@ -9,6 +9,7 @@ pub(crate) mod reply;
 pub(crate) mod route;
 pub(crate) mod sse;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -149,7 +150,7 @@ impl Default for HttpOptions {
 }
 
 /// One request, as far as answers depend on it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Context {
     /// The request's own number; `x-request-id` says it in hexadecimal.
     pub(crate) request: u128,
@@ -161,6 +162,8 @@ pub(crate) struct Context {
     pub(crate) path: String,
     /// The parameters in its path.
     pub(crate) params: Params,
+    /// Whether its connection is to be closed with the answer.
+    pub(crate) closing: AtomicBool,
 }
 
 /// Why a handler does not answer as asked.

@@ -190,14 +190,7 @@ async fn create_key(
         [] => Scopes::All,
         scopes => Scopes::Only(scopes.iter().cloned().collect::<BTreeSet<_>>()),
     };
-    let too_long = |_| Refusal::usage("the user's name is too long");
-    let user = wanted
-        .user
-        .as_deref()
-        .map(User::parse)
-        .transpose()
-        .map_err(too_long)?
-        .flatten();
+    let user = wanted.user.as_deref().map(read_user).transpose()?;
     let new = NewKey {
         project: project.id,
         app: app.id,
@@ -268,12 +261,7 @@ async fn erase(
     conversation: Option<&str>,
     user: Option<&str>,
 ) -> Result<String, Refusal> {
-    let too_long = |_| Refusal::usage("the user's name is too long");
-    let user = user
-        .map(User::parse)
-        .transpose()
-        .map_err(too_long)?
-        .flatten();
+    let user = user.map(read_user).transpose()?;
     let erased = match (conversation, user) {
         (None, None) => {
             return Err(Refusal::usage(
@@ -331,6 +319,16 @@ async fn erase_one(
 async fn find_project(service: &Service, name: &str) -> Result<Project, Refusal> {
     let found = service.project_named(name).await.map_err(failed)?;
     found.ok_or_else(|| Refusal::failed(format!("there is no project `{name}`")))
+}
+
+/// Reads a user. An empty one, from a variable that is not set, must not come to mean everybody.
+fn read_user(text: &str) -> Result<User, Refusal> {
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::usage("a user has no control characters"));
+    }
+    let too_long = |_| Refusal::usage("the user's name is too long");
+    let user = User::parse(text).map_err(too_long)?;
+    user.ok_or_else(|| Refusal::usage("the user is empty: leave `--user` out, or name one"))
 }
 
 /// Names go into lines of output and into settings, so that they are plain words.

@@ -8,6 +8,7 @@ mod migrate;
 mod open;
 mod pool;
 mod read;
+mod references;
 mod search;
 mod sql;
 mod sweep;
@@ -20,7 +21,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -36,6 +37,7 @@ use rusqlite::Connection;
 use self::encode::{Encoder, Sealers};
 use self::pool::Pool;
 use self::read::Reader;
+use self::references::References;
 use self::value::{Trouble, Who, unavailable};
 use self::vault::Filler;
 use self::writer::Writer;
@@ -108,38 +110,6 @@ pub struct Sqlite {
     references: References,
     filler: Mutex<Option<Filler>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Which key each of the latest conversations has, so that a write need not read it first. A hint:
-/// whether the conversation is there and whose it is, the write finds out.
-#[derive(Default)]
-struct References {
-    known: Mutex<BTreeMap<ConversationId, KeyRef>>,
-}
-
-/// Most conversations whose keys' names are remembered; past it, all are forgotten at once.
-const REFERENCES_MAX: usize = 65_536;
-
-impl References {
-    fn get(&self, conversation: ConversationId) -> Option<KeyRef> {
-        self.lock().get(&conversation).copied()
-    }
-
-    fn put(&self, conversation: ConversationId, key: KeyRef) {
-        let mut known = self.lock();
-        if known.len() >= REFERENCES_MAX {
-            known.clear();
-        }
-        known.insert(conversation, key);
-    }
-
-    fn forget(&self, conversation: ConversationId) {
-        self.lock().remove(&conversation);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConversationId, KeyRef>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Sqlite {
@@ -505,7 +475,8 @@ impl Store for Sqlite {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        if self.writer()?.is_broken() {
+        let writer = self.writer()?;
+        if writer.is_broken() || writer.is_failing() {
             return Err(StoreError::Unavailable {
                 during: "writing",
                 source: None,
