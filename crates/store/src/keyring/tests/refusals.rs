@@ -247,9 +247,9 @@ fn a_header_whose_numbers_were_changed_is_refused() {
     let closed = Closed::new();
     let path = closed.path().join("header");
     let mut bytes = fs::read(&path).unwrap();
-    let copy = &mut bytes[4_096..4_096 + format::HEADER];
+    let copy = &mut bytes[4_096..4_096 + HEADER];
     copy[39] = 9;
-    let (said, sum) = copy.split_at_mut(format::HEADER - 32);
+    let (said, sum) = copy.split_at_mut(HEADER - 32);
     sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(closed.refusal(), KeyringError::RootDoesNotOpen(_)));
@@ -260,9 +260,9 @@ fn a_newer_version_is_refused() {
     let closed = Closed::new();
     let path = closed.path().join("header");
     let mut bytes = fs::read(&path).unwrap();
-    let copy = &mut bytes[4_096..4_096 + format::HEADER];
+    let copy = &mut bytes[4_096..4_096 + HEADER];
     copy[11] = 2;
-    let (said, sum) = copy.split_at_mut(format::HEADER - 32);
+    let (said, sum) = copy.split_at_mut(HEADER - 32);
     sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(

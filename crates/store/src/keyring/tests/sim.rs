@@ -78,7 +78,7 @@ impl Sim {
         let mut world = self.0.lock().unwrap();
         let mut chance = match unsynced {
             Unsynced::Torn(seed) => seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            _ => 0,
+            Unsynced::Lost | Unsynced::Kept => 0,
         };
         let mut keep = move || match unsynced {
             Unsynced::Lost => false,
