@@ -45,6 +45,7 @@ struct Content {
 struct World {
     files: BTreeMap<PathBuf, Content>,
     calls: u64,
+    syncs: u64,
     fault: Option<(u64, Fault)>,
     off: bool,
 }
@@ -63,6 +64,11 @@ impl Sim {
     /// How many calls there were.
     pub(super) fn calls(&self) -> u64 {
         self.0.lock().unwrap().calls
+    }
+
+    /// How many of them were syncs of files.
+    pub(super) fn syncs(&self) -> u64 {
+        self.0.lock().unwrap().syncs
     }
 
     /// Nothing fails from here on, as after a restart of the process.
@@ -259,7 +265,11 @@ impl File for Open {
 
     fn sync(&self) -> io::Result<()> {
         let call = self.sim.call();
-        let off = self.sim.0.lock().unwrap().off;
+        let off = {
+            let mut world = self.sim.0.lock().unwrap();
+            world.syncs += 1;
+            world.off
+        };
         self.sim.with(&self.path, |content| match &call {
             Ok(_) => content.sync(),
             // The pages are taken for clean from now on, although they are on no disk.
