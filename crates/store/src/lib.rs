@@ -12,5 +12,5 @@ mod codec;
 
 pub use keyring::{KeyRef, Keyring, KeyringError, Mark, RecordKey};
 pub use memory::Memory;
-pub use seal::{Clear, Field, Place, Record, SealError, Sealed, Sealer};
-pub use sqlite::{Durability, OpenError, Options, Sqlite};
+pub use seal::{Field, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
+pub use sqlite::{Durability, Keys, OpenError, Options, Sqlite};

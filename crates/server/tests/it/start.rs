@@ -100,6 +100,17 @@ fn the_operators_paths_answer() {
 }
 
 #[test]
+fn what_is_not_in_this_version_says_so() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    for path in ["/admin/v1/keys", "/console"] {
+        let answer = server.send("GET", path, "", "");
+        assert_eq!(answer.status, 501);
+        assert!(answer.body.contains("not in this version"), "{answer:?}");
+    }
+}
+
+#[test]
 fn sigterm_lets_a_running_request_finish() {
     let place = Place::new();
     let server = place.serve(&[]);
