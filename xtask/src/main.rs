@@ -67,9 +67,10 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
             bench::command(&shop, seconds)
         }
         ["crash", rest @ ..] => crash::command(&shop, rest),
-        // The two halves that `bench` starts as processes of their own.
+        // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
         ["bench-run", rest @ ..] => bench::measure(rest),
+        ["crash-run", rest @ ..] => crash::run(&shop, rest),
         [] | ["help" | "--help" | "-h"] => {
             say(HELP);
             Ok(true)

@@ -30,7 +30,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the server that the conformance profile has built.
     pub(super) fn start(shop: &Shop, task: &str) -> anyhow::Result<Self> {
-        let binary = shop.built("conformance", "parlance");
+        let binary = shop.built(super::PROFILE, "parlance");
         let folder = shop.scratch(&format!("conformance-{task}"));
         Self::launch(binary, folder, &[])
     }

@@ -16,12 +16,13 @@ mod report;
 mod run;
 mod verify;
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use crate::conformance;
-use crate::tools::{Shop, say};
+use crate::tools::{Shop, must, succeeds};
 use run::Run;
 
 /// Kills of `cargo xtask crash`, unless told otherwise.
@@ -82,29 +83,40 @@ impl Options {
     }
 }
 
-/// Kills a server that is built first. With `--prove`, shows instead that the comparison sees damage
-/// that is done on purpose.
+/// Builds the server and what kills it, optimised, and starts the latter. With `--prove`, it shows
+/// instead that the comparison sees damage that is done on purpose.
 pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    let options = match words {
+        ["--prove", rest @ ..] | rest => rest,
+    };
+    // Said before anything is built.
+    Options::read(options)?;
     conformance::build(shop)?;
-    match words {
-        ["--prove", rest @ ..] => plant::prove(shop, Options::read(rest)?.seed),
-        words => Run::new(shop, "crash", &Options::read(words)?)?.through(),
-    }
+    start(shop, words)
 }
 
 /// The bounded run of `cargo xtask test`, over a server that is built.
 pub(crate) fn bounded(shop: &Shop) -> anyhow::Result<bool> {
-    if !plant::prove(shop, SEED)? {
-        return Ok(false);
+    let (seed, seconds) = (SEED.to_string(), BOUNDED.as_secs().to_string());
+    let proven = start(shop, &["--prove", "--seed", &seed])?;
+    Ok(start(shop, &["--seconds", &seconds, "--seed", &seed])? && proven)
+}
+
+/// Clients share the cores with the server, so they are as cheap as an optimised build makes them.
+fn start(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    let profile = ["--profile", conformance::PROFILE];
+    let mut build = shop.cargo(&["build", "--package", "xtask"]);
+    must(build.args(profile))?;
+    let mut run = Command::new(shop.built(conformance::PROFILE, "xtask"));
+    succeeds(run.arg("crash-run").args(words))
+}
+
+/// The run itself: `crash-run`, with the words of `crash`.
+pub(crate) fn run(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    match words {
+        ["--prove", rest @ ..] => plant::prove(shop, Options::read(rest)?.seed),
+        words => Run::new(shop, "crash", &Options::read(words)?)?.through(),
     }
-    say(&format!("seed {SEED}\n"));
-    let options = Options {
-        count: None,
-        length: Some(BOUNDED),
-        seed: SEED,
-        canaries: Canaries::Report,
-    };
-    Run::new(shop, "crash", &options)?.through()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::load::{Client, Counts, Moments};
 use super::report::{Report, sum};
 use super::verify::{Depth, Verdict, living, verify};
 use super::{Canaries, Options};
-use crate::conformance::Server;
+use crate::conformance::{PROFILE, Server};
 use crate::http;
 use crate::tools::{Shop, complain, say};
 
@@ -56,7 +56,7 @@ impl Run {
     /// Starts a server on an empty folder, and makes keys.
     pub(super) fn new(shop: &Shop, task: &str, options: &Options) -> anyhow::Result<Self> {
         let mut rng = StdRng::seed_from_u64(options.seed);
-        let binary = shop.built("conformance", "parlance");
+        let binary = shop.built(PROFILE, "parlance");
         let server = Server::launch(binary, shop.scratch(task), &[])?;
         let control = write_control(server.folder(), &mut rng)?;
         let clients = clients(&server, &mut rng)?;
