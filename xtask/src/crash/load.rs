@@ -106,9 +106,9 @@ async fn perform(line: &mut Line, call: &Call, moments: &Moments) -> Came {
         _ => {}
     }
     match call.reading {
-        Reading::Whole => Came::Asked(line.answer().await),
         Reading::Beginning if line.beginning().await => Came::Left,
-        Reading::Beginning => Came::Asked(line.answer().await),
+        // An answer that does not begin well is read to its end all the same.
+        Reading::Whole | Reading::Beginning => Came::Asked(line.answer().await),
     }
 }
 

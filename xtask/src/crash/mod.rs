@@ -115,7 +115,7 @@ fn start(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
 pub(crate) fn run(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
     match words {
         ["--prove", rest @ ..] => plant::prove(shop, Options::read(rest)?.seed),
-        words => Run::new(shop, "crash", &Options::read(words)?)?.through(),
+        words => Ok(Run::new(shop, "crash", &Options::read(words)?)?.through()),
     }
 }
 

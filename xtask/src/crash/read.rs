@@ -157,11 +157,10 @@ impl<'a> Reader<'a> {
         for number in 1.. {
             let last = names.last().copied();
             let path = match (dialect, last) {
-                (Dialect::OpenAi, None) => "/v1/conversations?limit=100".to_owned(),
+                (Dialect::OpenAi | Dialect::Dify, None) => "/v1/conversations?limit=100".to_owned(),
                 (Dialect::OpenAi, Some(last)) => {
                     format!("/v1/conversations?limit=100&after={}", last.prefixed())
                 }
-                (Dialect::Dify, None) => "/v1/conversations?limit=100".to_owned(),
                 (Dialect::Dify, Some(last)) => {
                     format!("/v1/conversations?limit=100&last_id={}", last.dashed())
                 }

@@ -76,7 +76,7 @@ impl Run {
     }
 
     /// Kills as often as is asked for; false if anything was wrong.
-    pub(super) fn through(mut self) -> anyhow::Result<bool> {
+    pub(super) fn through(mut self) -> bool {
         say(&format!(
             "{CLIENTS} clients of {USERS} users; seed {}\n",
             self.options.seed
@@ -84,7 +84,7 @@ impl Run {
         while !self.is_enough() {
             let verdict = self.round();
             if let Some(wrong) = complaints(verdict) {
-                return Ok(self.violated(&wrong));
+                return self.violated(&wrong);
             }
             if self.report.kills.is_multiple_of(LINE_EVERY) {
                 say(&self.report.line(&self.counts(), self.began.elapsed()));
@@ -92,11 +92,11 @@ impl Run {
         }
         let verdict = self.finish();
         if let Some(wrong) = complaints(verdict) {
-            return Ok(self.violated(&wrong));
+            return self.violated(&wrong);
         }
         say(&self.report.summary(&self.counts(), self.began.elapsed()));
         say("violations     none\n");
-        Ok(true)
+        true
     }
 
     fn violated(&mut self, wrong: &[String]) -> bool {
@@ -139,7 +139,7 @@ impl Run {
         }
         self.server.restart()?;
         let depth = if self.report.kills.is_multiple_of(LINE_EVERY) {
-            Depth::Everything
+            Depth::Living
         } else {
             Depth::Sample
         };

@@ -24,6 +24,8 @@ const EARLIER: usize = 2;
 pub(super) enum Depth {
     /// What was touched, and a sample.
     Sample,
+    /// All that lives, and a sample of what was deleted.
+    Living,
     /// Everything.
     Everything,
 }
@@ -221,7 +223,7 @@ async fn compare(
         }
         let whole = lists.whole.get(&conversation.name.decimal);
         conversation.name.whole = conversation.name.whole.or(whole.copied());
-        let sampled = depth == Depth::Everything || client.rng.random_bool(SAMPLE);
+        let sampled = depth != Depth::Sample || client.rng.random_bool(SAMPLE);
         if conversation.touched || sampled {
             let before = failed(&conversation);
             match reader.conversation(conversation.name).await {
