@@ -27,7 +27,7 @@ def decimal(id):
 
 
 class Dialect:
-    continues = titled = True
+    titled = True
 
     def __init__(self):
         self.url = os.environ[f"{self.name.upper()}_URL"]

@@ -11,6 +11,9 @@ use hyper::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
 use parlance_domain::{Clock, Service, Store, SystemClock};
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +30,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let Some(_lock) = dir.lock()? else {
         bail!("another process is using `{}`", dir.path().display());
     };
+    forbid_core_dumps()?;
     let metrics = telemetry::start_metrics()?;
     let Wired {
         service,
@@ -62,6 +66,18 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     control.close();
     store.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Keys and content are in memory; no dump of it may come to a file, nor another process read it.
+fn forbid_core_dumps() -> anyhow::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).context("could not forbid core dumps")?;
+    #[cfg(target_os = "linux")]
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("could not forbid core dumps")?;
     Ok(())
 }
 

@@ -6,12 +6,13 @@ use anyhow::Context;
 use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Clock, IdSource, Service, Settings, Store, SystemClock};
-use parlance_store::sqlite::{self, Sqlite};
+use parlance_store::keyring::{Root, RootCommand};
+use parlance_store::sqlite::{self, Keys, Sqlite};
 use parlance_upstream::Echo;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, KeyringSettings};
 use crate::data_dir::DataDir;
 
 /// The service, with the store that has to be closed in the end.
@@ -21,14 +22,25 @@ pub(crate) struct Wired {
     pub(crate) tasks: Tasks,
 }
 
+/// Who keeps the root key, if it is not a file in the keyring.
+fn root(settings: &KeyringSettings) -> Option<Box<dyn Root>> {
+    let (program, arguments) = settings.root_command.split_first()?;
+    Some(Box::new(RootCommand::new(program, arguments.to_owned())))
+}
+
 /// Opens the store and puts the service over it. The directory must be locked.
 pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
     let durability = match config.durability {
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,
     };
+    let keys = Keys::Keyring {
+        root: root(&config.keyring),
+        mirror: config.keyring.mirror.clone(),
+    };
     let options = sqlite::Options {
         durability,
+        keys,
         ..sqlite::Options::default()
     };
     let store = Sqlite::open(dir.path(), options)

@@ -3,12 +3,14 @@
 //! Invariant: content reaches a database only as [`Sealed`], and no row is read or changed but by a
 //! statement that names the project and, below it, the owner or what the owner's row led to.
 
+pub mod keyring;
 pub mod memory;
 pub mod seal;
 pub mod sqlite;
 
 mod codec;
 
+pub use keyring::{KeyRef, Keyring, KeyringError, Mark, RecordKey};
 pub use memory::Memory;
-pub use seal::{Clear, Field, Place, Record, SealError, Sealed, Sealer};
-pub use sqlite::{Durability, OpenError, Options, Sqlite};
+pub use seal::{Field, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
+pub use sqlite::{Durability, Keys, OpenError, Options, Sqlite};

@@ -2,8 +2,12 @@
 //!
 //! Only a [`Sealer`] makes a [`Sealed`] from content, and `Sealed` is the only form of content that
 //! can be bound to a statement. So whatever is true of the sealer is true of the database.
+//!
+//! A sealer holds one record's key. Content is bound to its place by associated data, so that no
+//! ciphertext opens in another row, column or project.
 
 use std::fmt;
+use std::sync::Arc;
 
 use parlance_domain::ids::Id;
 use parlance_domain::model::{ProjectId, User};
@@ -11,6 +15,16 @@ use parlance_domain::{AppId, ConversationId, ItemId, KeyId};
 use ring::hmac;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+
+use crate::keyring::{KeyRef, Keyring, KeyringError, RecordKey};
+
+/// The name of no key, where nothing is sealed.
+pub(crate) const NO_KEY: KeyRef = KeyRef {
+    slot: 0,
+    generation: 0,
+};
+/// The version of the associated data's form.
+const FORM: u8 = 1;
 
 /// The record that content belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,38 +113,160 @@ impl FromSql for Sealed {
 #[error("content cannot be sealed or opened")]
 pub struct SealError;
 
-/// Seals content before it is queued for writing, and opens it after it was read. Neither happens on
-/// the thread that writes.
-pub trait Sealer: Send + Sync + 'static {
+impl Place {
+    /// What binds content to this place.
+    fn associated_data(&self) -> Vec<u8> {
+        let (kind, first, second) = match self.record {
+            Record::Conversation(id) => (1, id.bits(), 0),
+            Record::Item { conversation, item } => (2, conversation.bits(), item.bits()),
+            Record::Key(id) => (3, id.bits(), 0),
+            Record::App(id) => (4, id.bits(), 0),
+        };
+        let field = match self.field {
+            Field::Title => 1,
+            Field::Metadata => 2,
+            Field::Extras => 3,
+            Field::Body => 4,
+            Field::Alias => 5,
+            Field::User => 6,
+            Field::Instructions => 7,
+        };
+        let mut data = Vec::with_capacity(43);
+        data.push(FORM);
+        data.extend_from_slice(&self.project.0.to_be_bytes());
+        data.push(kind);
+        data.extend_from_slice(&first.to_be_bytes());
+        data.extend_from_slice(&second.to_be_bytes());
+        data.push(field);
+        data
+    }
+}
+
+/// Seals and opens the content of one record: of a conversation with all that is in it, of a key, of
+/// an app. Neither happens on the thread that writes.
+#[derive(Clone)]
+pub struct Sealer {
+    reference: KeyRef,
+    key: Option<Arc<RecordKey>>,
+}
+
+impl Sealer {
+    /// The name of the key that it seals with.
+    pub const fn reference(&self) -> KeyRef {
+        self.reference
+    }
+
     /// Seals content for its place.
-    fn seal(&self, place: &Place, plain: Vec<u8>) -> Result<Sealed, SealError>;
-
-    /// Opens what was sealed for the same place.
-    fn open(&self, place: &Place, sealed: Sealed) -> Result<Vec<u8>, SealError>;
-
-    /// What a user is found by.
-    fn owner_hash(&self, project: ProjectId, user: &User) -> [u8; 16];
-
-    /// What an item's alias is found by, within its conversation.
-    fn alias_hash(&self, project: ProjectId, conversation: ConversationId, alias: &str)
-    -> [u8; 16];
-}
-
-/// Seals nothing: content is stored as it is. Hashes are keyed all the same.
-pub struct Clear {
-    key: hmac::Key,
-}
-
-impl Clear {
-    /// A sealer whose hashes are keyed with `secret`.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+    pub fn seal(&self, place: &Place, plain: Vec<u8>) -> Result<Sealed, SealError> {
+        match &self.key {
+            None => Ok(Sealed(plain)),
+            Some(key) => {
+                let mut buffer = plain;
+                key.seal_in_place(&place.associated_data(), &mut buffer)
+                    .map_err(|_| SealError)?;
+                Ok(Sealed(buffer))
+            }
         }
     }
 
+    /// Opens what was sealed for the same place.
+    pub fn open(&self, place: &Place, sealed: Sealed) -> Result<Vec<u8>, SealError> {
+        match &self.key {
+            None => Ok(sealed.0),
+            Some(key) => key
+                .open(&place.associated_data(), sealed.0)
+                .map_err(|_| SealError),
+        }
+    }
+}
+
+/// Where keys come from and where they end: the keyring, or nothing at all.
+pub struct Vault {
+    keyring: Option<Keyring>,
+    hashing: hmac::Key,
+}
+
+impl Vault {
+    /// Keys of this keyring, hashes with its secret.
+    pub fn over(keyring: Keyring) -> Self {
+        let hashing = hmac::Key::new(hmac::HMAC_SHA256, &*keyring.secret("hashing"));
+        Self {
+            keyring: Some(keyring),
+            hashing,
+        }
+    }
+
+    /// No keys: content is stored as it is. For tests that compare, never for a server.
+    pub fn clear(secret: &[u8; 32]) -> Self {
+        Self {
+            keyring: None,
+            hashing: hmac::Key::new(hmac::HMAC_SHA256, secret),
+        }
+    }
+
+    /// The keyring, if there is one.
+    pub const fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
+    }
+
+    /// A key for a new record.
+    pub fn take(self: &Arc<Self>) -> Result<Taken, KeyringError> {
+        let (reference, key) = match &self.keyring {
+            None => (NO_KEY, None),
+            Some(keyring) => {
+                let (reference, key) = keyring.take()?;
+                (reference, Some(key))
+            }
+        };
+        let sealer = Sealer { reference, key };
+        Ok(Taken {
+            vault: Arc::clone(self),
+            sealer,
+            kept: false,
+        })
+    }
+
+    /// What seals and opens a record; none if its key is gone, and the record with it.
+    pub fn sealer(&self, key: KeyRef) -> Result<Option<Sealer>, KeyringError> {
+        let Some(keyring) = &self.keyring else {
+            return Ok(Some(Sealer {
+                reference: NO_KEY,
+                key: None,
+            }));
+        };
+        let found = keyring.key(key)?;
+        Ok(found.map(|found| Sealer {
+            reference: key,
+            key: Some(found),
+        }))
+    }
+
+    /// Destroys keys. When this returns, nothing that they sealed can be opened any more.
+    pub fn wipe(&self, keys: &[KeyRef]) -> Result<(), KeyringError> {
+        match &self.keyring {
+            Some(keyring) if !keys.is_empty() => keyring.wipe(keys),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a user is found by.
+    pub fn owner_hash(&self, project: ProjectId, user: &User) -> [u8; 16] {
+        self.hash(project, b'u', &[user.expose().as_bytes()])
+    }
+
+    /// What an item's alias is found by, within its conversation.
+    pub fn alias_hash(
+        &self,
+        project: ProjectId,
+        conversation: ConversationId,
+        alias: &str,
+    ) -> [u8; 16] {
+        let conversation = conversation.bits().to_be_bytes();
+        self.hash(project, b'a', &[&conversation, alias.as_bytes()])
+    }
+
     fn hash(&self, project: ProjectId, kind: u8, parts: &[&[u8]]) -> [u8; 16] {
-        let mut context = hmac::Context::with_key(&self.key);
+        let mut context = hmac::Context::with_key(&self.hashing);
         context.update(&[kind]);
         context.update(&project.0.to_be_bytes());
         for part in parts {
@@ -145,26 +281,34 @@ impl Clear {
     }
 }
 
-impl Sealer for Clear {
-    fn seal(&self, _: &Place, plain: Vec<u8>) -> Result<Sealed, SealError> {
-        Ok(Sealed(plain))
+/// A key that was taken for a record that is not committed yet. Unless it is kept, it goes back.
+pub struct Taken {
+    vault: Arc<Vault>,
+    sealer: Sealer,
+    kept: bool,
+}
+
+impl Taken {
+    /// What the record's row keeps.
+    pub const fn key(&self) -> KeyRef {
+        self.sealer.reference
     }
 
-    fn open(&self, _: &Place, sealed: Sealed) -> Result<Vec<u8>, SealError> {
-        Ok(sealed.0)
+    /// What seals the record.
+    pub const fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
-    fn owner_hash(&self, project: ProjectId, user: &User) -> [u8; 16] {
-        self.hash(project, b'u', &[user.expose().as_bytes()])
+    /// The record is committed, and the key is its own.
+    pub fn keep(&mut self) {
+        self.kept = true;
     }
+}
 
-    fn alias_hash(
-        &self,
-        project: ProjectId,
-        conversation: ConversationId,
-        alias: &str,
-    ) -> [u8; 16] {
-        let conversation = conversation.bits().to_be_bytes();
-        self.hash(project, b'a', &[&conversation, alias.as_bytes()])
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let (false, Some(keyring)) = (self.kept, &self.vault.keyring) {
+            keyring.give_back(self.key());
+        }
     }
 }

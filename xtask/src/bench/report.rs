@@ -46,37 +46,38 @@ impl Report {
 
     /// The table, for people and for Markdown.
     pub(super) fn table(&self) -> String {
-        let mut text =
-            "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
-                        |---:|---|---:|---:|---:|---:|\n"
-                .to_owned();
-        for ((connections, load), samples) in &self.samples {
+        let head = "\n| connections | load | requests/s | of hello | delete p50 | delete p99 |\n\
+                    |---:|---|---:|---:|---:|---:|\n";
+        let rows = self.samples.iter().map(|((connections, load), samples)| {
             let rate = median(self.rates(*connections, *load));
             let ratio = self.ratio(*connections, *load);
-            let mut times: Vec<Duration> = samples
+            let deletes = samples
                 .iter()
-                .flat_map(|sample| sample.deletes.iter().copied())
-                .collect();
+                .flat_map(|sample| sample.deletes.iter().copied());
+            let mut times: Vec<Duration> = deletes.collect();
             times.sort_unstable();
             let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
-            text += &format!(
-                "| {connections} | {} | {rate:.0} | {ratio:.1} % | {p50} | {p99} |\n",
-                load.name()
-            );
-        }
-        text + &self.quiet()
+            let name = load.name();
+            format!("| {connections} | {name} | {rate:.0} | {ratio:.1} % | {p50} | {p99} |\n")
+        });
+        let rows: String = rows.collect();
+        format!("{head}{rows}{}", self.quiet())
     }
 
     /// How much `hello` differed between rounds: a busy machine shows here.
     fn quiet(&self) -> String {
-        let mut text = "\n`hello` between its slowest and its fastest round:".to_owned();
-        for (connections, _) in self.samples.keys().filter(|(_, load)| *load == Load::Hello) {
+        let hello = self.samples.keys().filter(|(_, load)| *load == Load::Hello);
+        let spread = |(connections, _): &(usize, Load)| {
             let rates = self.rates(*connections, Load::Hello);
             let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
             let fastest = rates.iter().copied().fold(0.0, f64::max);
-            text += &format!(" {slowest:.0} to {fastest:.0} ({connections})");
-        }
-        text + "\n"
+            format!("{slowest:.0} to {fastest:.0} ({connections})")
+        };
+        let spreads: Vec<String> = hello.map(spread).collect();
+        format!(
+            "\nhello's requests/s, slowest to fastest round (connections): {}\n",
+            spreads.join(", ")
+        )
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Tool {
     Node,
 }
 
+const NODE_IS_NEW_ENOUGH: &str = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
+
 /// What a tool needs and this machine does not have.
 pub(super) fn missing(tool: Tool) -> Option<&'static str> {
     match tool {
@@ -28,7 +30,9 @@ pub(super) fn missing(tool: Tool) -> Option<&'static str> {
         {
             Some("python3-venv")
         }
-        Tool::Node if !have("node") => Some("node"),
+        Tool::Node if !have_with(Command::new("node").args(["-e", NODE_IS_NEW_ENOUGH])) => {
+            Some("node 20 or newer")
+        }
         Tool::Node if !have("npm") => Some("npm"),
         Tool::Python | Tool::Node => None,
     }

@@ -10,6 +10,8 @@ const LINES_MAX: usize = 500;
 const DIALECTS: &str = "crates/dialects/src/";
 const SETTINGS: &str = "crates/server/src/config/settings.rs";
 const CONFIGURATION: &str = "docs/configuration.md";
+/// Where text is data of tests.
+const TEST_DATA: &[&str] = &["crates/testkit/", "fixtures/"];
 /// What the domain must not know.
 const NOT_IN_DOMAIN: &[&str] = &["axum", "hyper", "reqwest", "rusqlite"];
 /// How statements begin. Written in capitals, they are SQL and no prose.
@@ -212,7 +214,7 @@ fn other_languages(tree: &Tree) -> Vec<String> {
             .and_then(|path| path.split_once('/'));
         folder.is_some_and(|(folder, _)| folder.len() == 2)
     };
-    let data = |path: &str| is_test(path) || path.starts_with("fixtures/");
+    let data = |path: &str| is_test(path) || TEST_DATA.iter().any(|at| path.starts_with(at));
     let mut findings = Vec::new();
     for (path, text) in tree
         .iter()

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub(crate) use settings::{Durability, Http, Log, LogFormat, Model};
+pub(crate) use settings::{Durability, Http, KeyringSettings, Log, LogFormat, Model};
 
 /// The file that is read if it is there and no other is named.
 const FILE_DEFAULT: &str = "parlance.toml";
@@ -39,6 +39,8 @@ pub struct Config {
     pub(crate) workers: NonZeroUsize,
     /// The model.
     pub(crate) model: Model,
+    /// Where keys are kept.
+    pub(crate) keyring: KeyringSettings,
     /// HTTP.
     pub(crate) http: Http,
     /// Logs.
@@ -58,6 +60,7 @@ impl Default for Config {
             // The writer and the kernel need cores too: on two, one worker is faster than two.
             workers: NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN),
             model: Model::default(),
+            keyring: KeyringSettings::default(),
             http: Http::default(),
             log: Log::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use parlance_dialects::HttpOptions;
@@ -22,6 +23,8 @@ const PATHS: &[&str] = &[
     "model.url",
     "model.name",
     "model.key",
+    "keyring.mirror",
+    "keyring.root_command",
     "http.body_bytes_max",
     "http.header_timeout_s",
     "http.body_timeout_s",
@@ -41,18 +44,17 @@ pub(super) fn path_of_variable(name: &str) -> Option<&'static str> {
     PATHS.iter().find(is).copied().or(tail_is_model)
 }
 
-/// The value that a variable's text stands for. Lists are separated by commas.
+/// The value that a variable's text stands for. Origins are separated by commas, the words of a command
+/// by spaces.
 pub(super) fn value_of(path: &str, text: &str) -> Value {
-    if path == "http.cors_origins" {
-        let origins = text
-            .split(',')
-            .map(str::trim)
-            .filter(|origin| !origin.is_empty());
-        return Value::Array(
-            origins
-                .map(|origin| Value::String(origin.to_owned()))
-                .collect(),
-        );
+    let list = |words: &mut dyn Iterator<Item = &str>| {
+        let words = words.filter(|word| !word.is_empty());
+        Value::Array(words.map(|word| Value::String(word.to_owned())).collect())
+    };
+    match path {
+        "http.cors_origins" => return list(&mut text.split(',').map(str::trim)),
+        "keyring.root_command" => return list(&mut text.split(' ')),
+        _ => {}
     }
     let read = match path {
         "strict_names" => text.parse().map(Value::Boolean).ok(),
@@ -115,6 +117,17 @@ impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
     }
+}
+
+/// Where keys are kept.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct KeyringSettings {
+    /// A directory with a second copy of the keyring, kept in step.
+    pub(crate) mirror: Option<PathBuf>,
+    /// The program that keeps the root key, with its first arguments; it is called with `get`, `put`
+    /// or `destroy` after them.
+    pub(crate) root_command: Vec<String>,
 }
 
 /// HTTP.

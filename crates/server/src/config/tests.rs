@@ -41,6 +41,8 @@ fn every_setting_can_be_set_by_its_variable() {
         ("PARLANCE_MODEL", "echo"),
         ("PARLANCE_MODEL_KEY", "secret"),
         ("PARLANCE_WORKERS", "3"),
+        ("PARLANCE_KEYRING_MIRROR", "/mnt/keys"),
+        ("PARLANCE_KEYRING_ROOT_COMMAND", "keeper --for parlance"),
     ] {
         load("", &[(name, value)], &Overrides::default()).expect(name);
     }

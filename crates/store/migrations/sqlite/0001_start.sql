@@ -1,11 +1,16 @@
 -- Everything leads with the project and the conversation. Times are microseconds since 1970, ids 16
 -- bytes with the high byte first, so that they sort as they rise. What is called content (titles,
--- metadata, bodies, users, instructions) is sealed; a blob of it says nothing by itself.
+-- metadata, bodies, users, instructions) is sealed; a blob of it says nothing by itself. `slot` and
+-- `generation` name the key in the keyring that it is sealed with.
 
-CREATE TABLE secrets (
-    name  TEXT NOT NULL PRIMARY KEY,
-    value BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+-- One row: which keyring belongs to this database, and how far it must have come.
+CREATE TABLE store (
+    only     INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+    id       BLOB    NOT NULL,
+    ready    INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    segments INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE projects (
     id         INTEGER NOT NULL PRIMARY KEY,
@@ -20,6 +25,8 @@ CREATE TABLE apps (
     mode         TEXT    NOT NULL,
     model        TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
+    slot         INTEGER,
+    generation   INTEGER,
     instructions BLOB,
     PRIMARY KEY (project, id),
     UNIQUE (project, name)
@@ -34,6 +41,8 @@ CREATE TABLE keys (
     created_at INTEGER NOT NULL,
     revoked_at INTEGER,
     scopes     TEXT,
+    slot       INTEGER,
+    generation INTEGER,
     user       BLOB,
     PRIMARY KEY (project, id)
 ) STRICT, WITHOUT ROWID;
@@ -48,6 +57,8 @@ CREATE TABLE conversations (
     active     INTEGER NOT NULL,
     next_seq   INTEGER NOT NULL,
     turns      INTEGER NOT NULL,
+    slot       INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
     section    BLOB,
     running    BLOB,
     last_item  BLOB,

@@ -8,25 +8,27 @@ use parlance_domain::store::{AdminWrite, StoreError};
 use parlance_domain::{AppId, KeyId};
 use rusqlite::{Connection, Row, params};
 
-use super::encode::Encoder;
+use super::encode::seal;
 use super::read::open;
 use super::sql;
-use super::value::{Bits, Trouble, corrupt, time};
+use super::value::{Bits, Trouble, corrupt, number, read_key_ref, time, unavailable};
 use crate::codec;
-use crate::seal::{Field, Place, Record, Sealed, Sealer};
+use crate::seal::{Field, Place, Record, Sealed, Sealer, Taken, Vault};
 
 const PROJECTS: &str = "SELECT id, name, created_at FROM projects ORDER BY id";
 const APPS: &str = "\
-    SELECT id, name, mode, model, created_at, instructions FROM apps \
+    SELECT id, name, mode, model, created_at, instructions, slot, generation FROM apps \
     WHERE project = ?1 ORDER BY id";
 const APP: &str = "\
-    SELECT id, name, mode, model, created_at, instructions FROM apps \
+    SELECT id, name, mode, model, created_at, instructions, slot, generation FROM apps \
     WHERE project = ?1 AND id = ?2";
 const KEYS: &str = "\
-    SELECT project, id, app, dialect, created_at, revoked_at, scopes, user FROM keys \
+    SELECT project, id, app, dialect, created_at, revoked_at, scopes, user, slot, generation \
+    FROM keys \
     WHERE project = ?1 ORDER BY id";
 pub(super) const KEY: &str = "\
-    SELECT project, id, app, dialect, created_at, revoked_at, scopes, user FROM keys \
+    SELECT project, id, app, dialect, created_at, revoked_at, scopes, user, slot, generation \
+    FROM keys \
     WHERE digest = ?1";
 
 pub(super) fn projects(db: &Connection) -> Result<Vec<Project>, Trouble> {
@@ -43,32 +45,32 @@ pub(super) fn projects(db: &Connection) -> Result<Vec<Project>, Trouble> {
 
 pub(super) fn apps(
     db: &Connection,
-    sealer: &dyn Sealer,
+    vault: &Vault,
     project: ProjectId,
 ) -> Result<Vec<App>, Trouble> {
     let mut select = db.prepare_cached(APPS)?;
     let mut rows = select.query(params![project.0])?;
     let mut apps = Vec::new();
     while let Some(row) = rows.next()? {
-        apps.push(read_app(sealer, project, row)?);
+        apps.push(read_app(vault, project, row)?);
     }
     Ok(apps)
 }
 
 pub(super) fn app(
     db: &Connection,
-    sealer: &dyn Sealer,
+    vault: &Vault,
     project: ProjectId,
     id: AppId,
 ) -> Result<Option<App>, Trouble> {
     let mut select = db.prepare_cached(APP)?;
     let mut rows = select.query(params![project.0, Bits::of(id)])?;
     rows.next()?
-        .map(|row| read_app(sealer, project, row))
+        .map(|row| read_app(vault, project, row))
         .transpose()
 }
 
-fn read_app(sealer: &dyn Sealer, project: ProjectId, row: &Row<'_>) -> Result<App, Trouble> {
+fn read_app(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<App, Trouble> {
     let id: AppId = row.get::<_, Bits>(0)?.id();
     let place = Place {
         project,
@@ -79,7 +81,8 @@ fn read_app(sealer: &dyn Sealer, project: ProjectId, row: &Row<'_>) -> Result<Ap
     let instructions = match row.get::<_, Option<Sealed>>(5)? {
         None => None,
         Some(sealed) => {
-            let bytes = open(sealer, &place, sealed)?;
+            let sealer = sealer(vault, row, 6, ("apps", "slot"))?;
+            let bytes = open(&sealer, &place, sealed)?;
             Some(codec::text(&bytes).ok_or(corrupt("apps", "instructions"))?)
         }
     };
@@ -96,29 +99,29 @@ fn read_app(sealer: &dyn Sealer, project: ProjectId, row: &Row<'_>) -> Result<Ap
 
 pub(super) fn keys(
     db: &Connection,
-    sealer: &dyn Sealer,
+    vault: &Vault,
     project: ProjectId,
 ) -> Result<Vec<KeyRecord>, Trouble> {
     let mut select = db.prepare_cached(KEYS)?;
     let mut rows = select.query(params![project.0])?;
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
-        keys.push(read_key(sealer, row)?);
+        keys.push(read_key(vault, row)?);
     }
     Ok(keys)
 }
 
 pub(super) fn key(
     db: &Connection,
-    sealer: &dyn Sealer,
+    vault: &Vault,
     digest: KeyDigest,
 ) -> Result<Option<KeyRecord>, Trouble> {
     let mut select = db.prepare_cached(KEY)?;
     let mut rows = select.query(params![digest.0])?;
-    rows.next()?.map(|row| read_key(sealer, row)).transpose()
+    rows.next()?.map(|row| read_key(vault, row)).transpose()
 }
 
-fn read_key(sealer: &dyn Sealer, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
+fn read_key(vault: &Vault, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
     let project = ProjectId(row.get(0)?);
     let id: KeyId = row.get::<_, Bits>(1)?.id();
     let place = Place {
@@ -130,7 +133,8 @@ fn read_key(sealer: &dyn Sealer, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
     let user = match row.get::<_, Option<Sealed>>(7)? {
         None => None,
         Some(sealed) => {
-            let bytes = open(sealer, &place, sealed)?;
+            let sealer = sealer(vault, row, 8, ("keys", "slot"))?;
+            let bytes = open(&sealer, &place, sealed)?;
             let text = codec::text(&bytes).ok_or(corrupt("keys", "user"))?;
             User::parse(&text).map_err(|_| corrupt("keys", "user"))?
         }
@@ -147,38 +151,75 @@ fn read_key(sealer: &dyn Sealer, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
     })
 }
 
-/// An administrative write, its content sealed.
+/// What opens the content of a row that has keys of its own; the columns that name it begin at `at`.
+fn sealer(
+    vault: &Vault,
+    row: &Row<'_>,
+    at: usize,
+    (table, column): (&'static str, &'static str),
+) -> Result<Sealer, Trouble> {
+    let found = vault.sealer(read_key_ref(row, at)?);
+    let found = found.map_err(|error| unavailable("reading a key", error))?;
+    found.ok_or_else(|| corrupt(table, column).into())
+}
+
+/// An administrative write, its content sealed with a key of its own.
 pub(super) struct Encoded {
     write: AdminWrite,
-    sealed: Option<Sealed>,
+    sealed: Option<(Sealed, Taken)>,
 }
 
 impl Encoded {
-    pub(super) fn of(sealer: &dyn Sealer, write: &AdminWrite) -> Result<Self, StoreError> {
-        let (project, record, field, plain) = match write {
-            AdminWrite::CreateApp(app) => {
-                let plain = app.instructions.as_ref().map(String::as_bytes);
-                (app.project, Record::App(app.id), Field::Instructions, plain)
-            }
-            AdminWrite::CreateKey { key, .. } => {
-                let plain = key.user.as_ref().map(|user| user.expose().as_bytes());
-                (key.project, Record::Key(key.id), Field::User, plain)
-            }
-            AdminWrite::CreateProject(_) | AdminWrite::RevokeKey { .. } => {
-                return Ok(Self {
-                    write: write.clone(),
-                    sealed: None,
-                });
-            }
-        };
-        let encoder = Encoder { project, sealer };
-        let sealed = plain
-            .map(|plain| encoder.seal(record, field, plain.to_vec()))
-            .transpose()?;
-        Ok(Self {
+    /// Seals the write's content. `taken` is used up only if there is any.
+    pub(super) fn of(write: &AdminWrite, taken: Option<Taken>) -> Result<Self, StoreError> {
+        let mut encoded = Self {
             write: write.clone(),
-            sealed,
-        })
+            sealed: None,
+        };
+        if let (Some((project, record, field, plain)), Some(taken)) = (content(write), taken) {
+            let sealed = seal(
+                taken.sealer(),
+                project,
+                record,
+                field,
+                plain.as_bytes().to_vec(),
+            )?;
+            encoded.sealed = Some((sealed, taken));
+        }
+        Ok(encoded)
+    }
+
+    /// The write is committed.
+    pub(super) fn keep(mut self) {
+        if let Some((_, taken)) = &mut self.sealed {
+            taken.keep();
+        }
+    }
+
+    /// What its row keeps: the content, and the key that it is sealed with.
+    fn columns(&self) -> (Option<&Sealed>, Option<u32>, Option<i64>) {
+        match &self.sealed {
+            None => (None, None, None),
+            Some((sealed, taken)) => {
+                let key = taken.key();
+                (Some(sealed), Some(key.slot), Some(number(key.generation)))
+            }
+        }
+    }
+}
+
+/// The content that a write brings.
+pub(super) fn content(write: &AdminWrite) -> Option<(ProjectId, Record, Field, &str)> {
+    match write {
+        AdminWrite::CreateApp(app) => {
+            let plain = app.instructions.as_deref()?;
+            Some((app.project, Record::App(app.id), Field::Instructions, plain))
+        }
+        AdminWrite::CreateKey { key, .. } => {
+            let plain = key.user.as_ref()?.expose();
+            Some((key.project, Record::Key(key.id), Field::User, plain))
+        }
+        AdminWrite::CreateProject(_) | AdminWrite::RevokeKey { .. } => None,
     }
 }
 
@@ -186,10 +227,8 @@ impl Encoded {
 pub(super) fn administer(db: &Connection, encoded: &Encoded) -> Result<(), Trouble> {
     match &encoded.write {
         AdminWrite::CreateProject(project) => create_project(db, project),
-        AdminWrite::CreateApp(app) => create_app(db, app, encoded.sealed.as_ref()),
-        AdminWrite::CreateKey { key, digest } => {
-            create_key(db, key, *digest, encoded.sealed.as_ref())
-        }
+        AdminWrite::CreateApp(app) => create_app(db, app, encoded),
+        AdminWrite::CreateKey { key, digest } => create_key(db, key, *digest, encoded),
         AdminWrite::RevokeKey { project, key, at } => {
             let found = db
                 .prepare_cached(
@@ -224,7 +263,8 @@ fn create_project(db: &Connection, project: &Project) -> Result<(), Trouble> {
     unless_taken(inserted)
 }
 
-fn create_app(db: &Connection, app: &App, instructions: Option<&Sealed>) -> Result<(), Trouble> {
+fn create_app(db: &Connection, app: &App, encoded: &Encoded) -> Result<(), Trouble> {
+    let (instructions, slot, generation) = encoded.columns();
     let named: bool = db
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM apps WHERE project = ?1 AND name = ?2)")?
         .query_row(params![app.project.0, app.name], |row| row.get(0))?;
@@ -233,8 +273,9 @@ fn create_app(db: &Connection, app: &App, instructions: Option<&Sealed>) -> Resu
     }
     let inserted = db
         .prepare_cached(
-            "INSERT OR IGNORE INTO apps (project, id, name, mode, model, created_at, instructions) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR IGNORE INTO apps (project, id, name, mode, model, created_at, \
+                instructions, slot, generation) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             app.project.0,
@@ -244,6 +285,8 @@ fn create_app(db: &Connection, app: &App, instructions: Option<&Sealed>) -> Resu
             app.model,
             app.created_at.micros(),
             instructions,
+            slot,
+            generation,
         ])?;
     unless_taken(inserted)
 }
@@ -252,13 +295,14 @@ fn create_key(
     db: &Connection,
     key: &KeyRecord,
     digest: KeyDigest,
-    user: Option<&Sealed>,
+    encoded: &Encoded,
 ) -> Result<(), Trouble> {
+    let (user, slot, generation) = encoded.columns();
     let inserted = db
         .prepare_cached(
             "INSERT OR IGNORE INTO keys (project, id, digest, app, dialect, created_at, \
-                revoked_at, scopes, user) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                revoked_at, scopes, user, slot, generation) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             key.project.0,
@@ -270,6 +314,8 @@ fn create_key(
             key.revoked_at.map(Timestamp::micros),
             codec::scopes(&key.scopes),
             user,
+            slot,
+            generation,
         ])?;
     unless_taken(inserted)
 }

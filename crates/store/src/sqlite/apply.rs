@@ -12,11 +12,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
 use super::search::{ItemAt, find_item};
 use super::sql;
-use super::value::{Bits, Span, Trouble, Who, count, number};
+use super::value::{Bits, Span, Trouble, Who, corrupt, count, number, read_key_ref};
+use crate::keyring::KeyRef;
 
 /// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
 /// taken back.
 pub(super) fn refuses_first(batch: &Encoded) -> bool {
+    if batch.keyless {
+        return false;
+    }
     match batch.writes.as_slice() {
         [] => true,
         [Change { what, .. }] => match what {
@@ -39,16 +43,30 @@ fn no_aliases(items: &[ItemRow]) -> bool {
     items.iter().all(|item| item.alias.is_none())
 }
 
+/// What applying a batch has come to, once it is committed.
+pub(super) struct Done {
+    pub(super) outcomes: Vec<Outcome>,
+    /// The keys of what was deleted: to be wiped before anybody is told.
+    pub(super) erased: Vec<KeyRef>,
+}
+
 /// Checks the batch's preconditions and applies its writes.
-pub(super) fn apply(db: &Connection, batch: &Encoded) -> Result<Vec<Outcome>, Trouble> {
+pub(super) fn apply(db: &Connection, batch: &Encoded) -> Result<Done, Trouble> {
     for require in &batch.require {
         check(db, &batch.who, require)?;
     }
-    batch
-        .writes
-        .iter()
-        .map(|change| write(db, &batch.who, change))
-        .collect()
+    let mut done = Done {
+        outcomes: Vec::with_capacity(batch.writes.len()),
+        erased: Vec::new(),
+    };
+    for change in &batch.writes {
+        let outcome = write(db, &batch.who, change, &mut done.erased)?;
+        done.outcomes.push(outcome);
+    }
+    if batch.keyless {
+        return Err(StoreError::NoConversation.into());
+    }
+    Ok(done)
 }
 
 fn check(db: &Connection, who: &Who, require: &AsRead) -> Result<(), Trouble> {
@@ -73,6 +91,7 @@ struct Head {
     next_seq: i64,
     last_item: Option<Bits>,
     turns: i64,
+    key: KeyRef,
 }
 
 /// A conversation that was found to be the principal's.
@@ -115,6 +134,7 @@ fn head(db: &Connection, who: &Who, of: Span) -> Result<Head, Trouble> {
                     next_seq: row.get(5)?,
                     last_item: row.get(6)?,
                     turns: row.get(7)?,
+                    key: read_key_ref(row, 8)?,
                 })
             },
         )
@@ -136,13 +156,23 @@ fn save(db: &Connection, who: &Who, head: &Head) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn write(db: &Connection, who: &Who, change: &Change) -> Result<Outcome, Trouble> {
+fn write(
+    db: &Connection,
+    who: &Who,
+    change: &Change,
+    erased: &mut Vec<KeyRef>,
+) -> Result<Outcome, Trouble> {
     if let What::Create(new) = &change.what {
         return create(db, who, change, new);
     }
     let mut head = head(db, who, change.of)?;
     if let What::Delete = change.what {
+        erased.push(head.key);
         return delete(db, who, &head, change.at);
+    }
+    // What is sealed with another key than the row's could never be opened again.
+    if change.sealed_with.is_some_and(|key| key != head.key) {
+        return Err(corrupt("conversations", "slot").into());
     }
     head.touch(change.at);
     match &change.what {
@@ -216,6 +246,8 @@ fn create(db: &Connection, who: &Who, change: &Change, new: &Created) -> Result<
         new.title,
         new.metadata,
         new.extras,
+        new.key.slot,
+        number(new.key.generation),
     ])?;
     let place = ItemPlace {
         scope: Scope {

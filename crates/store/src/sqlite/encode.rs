@@ -2,6 +2,8 @@
 //!
 //! This happens in the caller's task, because the writer's time is everybody's.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use parlance_domain::ids::Ref;
 use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, ProjectId};
 use parlance_domain::store::{Batch, Require, StoreError, Write};
@@ -9,13 +11,19 @@ use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
 
 use super::value::{Bits, Span, Who, number, unavailable};
 use crate::codec;
-use crate::seal::{Field, Place, Record, Sealed, Sealer};
+use crate::keyring::KeyRef;
+use crate::seal::{Field, NO_KEY, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
 
 /// A batch, ready to be applied.
 pub(super) struct Encoded {
     pub(super) who: Who,
     pub(super) require: Vec<AsRead>,
     pub(super) writes: Vec<Change>,
+    /// Something in it has no key to be sealed with, because there is no such conversation. It is
+    /// applied all the same, for whatever else is to be said of it, and then refused.
+    pub(super) keyless: bool,
+    /// The keys of the conversations that it makes.
+    pub(super) taken: Vec<Taken>,
 }
 
 /// [`Require::ItemAsRead`].
@@ -29,6 +37,8 @@ pub(super) struct AsRead {
 pub(super) struct Change {
     pub(super) of: Span,
     pub(super) at: i64,
+    /// The key that its content is sealed with, if it brings any for a conversation that is there.
+    pub(super) sealed_with: Option<KeyRef>,
     pub(super) what: What,
 }
 
@@ -59,6 +69,7 @@ pub(super) enum Addition {
 
 pub(super) struct Created {
     pub(super) id: Bits,
+    pub(super) key: KeyRef,
     pub(super) app: Bits,
     pub(super) active: bool,
     pub(super) title: Option<Sealed>,
@@ -75,14 +86,83 @@ pub(super) struct ItemRow {
     pub(super) body: Sealed,
 }
 
+/// The sealers of a batch's conversations.
+pub(super) type Sealers = BTreeMap<ConversationId, Sealer>;
+
 /// Encodes batches of one principal.
 pub(super) struct Encoder<'a> {
     pub(super) project: ProjectId,
-    pub(super) sealer: &'a dyn Sealer,
+    pub(super) vault: &'a Vault,
+    pub(super) sealers: Sealers,
+    pub(super) keyless: bool,
+    pub(super) taken: BTreeMap<ConversationId, Taken>,
+}
+
+/// The conversations that the batch makes.
+pub(super) fn made(batch: &Batch) -> impl Iterator<Item = ConversationId> {
+    batch.writes.iter().filter_map(|write| match write {
+        Write::Create(new) => Some(new.id),
+        Write::Append { .. }
+        | Write::SetTitle { .. }
+        | Write::SetMetadata { .. }
+        | Write::SetActive { .. }
+        | Write::StartSection { .. }
+        | Write::ReplaceItem { .. }
+        | Write::RemoveItems { .. }
+        | Write::StartTurn { .. }
+        | Write::FinishTurn { .. }
+        | Write::Delete { .. } => None,
+    })
+}
+
+/// The conversations for which the batch has something to seal, other than those that it makes.
+pub(super) fn sealed_for(batch: &Batch) -> BTreeSet<ConversationId> {
+    let mut needed: BTreeSet<ConversationId> = batch.writes.iter().filter_map(content_of).collect();
+    for id in made(batch) {
+        needed.remove(&id);
+    }
+    needed
+}
+
+/// The conversation for which a write brings content.
+fn content_of(write: &Write) -> Option<ConversationId> {
+    match write {
+        Write::Append {
+            conversation,
+            items,
+            ..
+        }
+        | Write::StartTurn {
+            conversation,
+            input: items,
+            ..
+        }
+        | Write::FinishTurn {
+            conversation,
+            output: items,
+            ..
+        } => (!items.is_empty()).then_some(*conversation),
+        Write::SetTitle {
+            conversation,
+            title,
+            ..
+        } => title.is_some().then_some(*conversation),
+        Write::SetMetadata {
+            conversation,
+            metadata,
+            ..
+        } => (!metadata.is_empty()).then_some(*conversation),
+        Write::ReplaceItem { conversation, .. } => Some(*conversation),
+        Write::Create(_)
+        | Write::SetActive { .. }
+        | Write::StartSection { .. }
+        | Write::RemoveItems { .. }
+        | Write::Delete { .. } => None,
+    }
 }
 
 impl Encoder<'_> {
-    pub(super) fn batch(&self, who: &Principal, batch: &Batch) -> Result<Encoded, StoreError> {
+    pub(super) fn batch(mut self, who: &Principal, batch: &Batch) -> Result<Encoded, StoreError> {
         let require = batch.require.iter().map(|require| {
             let Require::ItemAsRead {
                 conversation,
@@ -95,22 +175,31 @@ impl Encoder<'_> {
                 modified_at: modified_at.map(Timestamp::micros),
             }
         });
+        let made = self
+            .taken
+            .iter()
+            .map(|(id, taken)| (*id, taken.sealer().clone()));
+        self.sealers.extend(made);
         Ok(Encoded {
-            who: Who::of(who, self.sealer),
+            who: Who::of(who, self.vault),
             require: require.collect(),
             writes: batch
                 .writes
                 .iter()
                 .map(|write| self.change(write))
                 .collect::<Result<_, _>>()?,
+            keyless: self.keyless,
+            taken: self.taken.into_values().collect(),
         })
     }
 
     fn change(&self, write: &Write) -> Result<Change, StoreError> {
         let (of, at) = target(write);
+        let sealer = content_of(write).and_then(|id| self.sealers.get(&id));
         Ok(Change {
             of: of.into(),
             at: at.micros(),
+            sealed_with: sealer.map(Sealer::reference),
             what: self.what(write)?,
         })
     }
@@ -193,6 +282,7 @@ impl Encoder<'_> {
         let title = new.title.as_ref().map(|title| title.as_bytes().to_vec());
         Ok(Created {
             id: Bits::of(new.id),
+            key: self.taken.get(&new.id).map_or(NO_KEY, Taken::key),
             app: Bits::of(new.app),
             active: new.active,
             title: self.field(new.id, Field::Title, title)?,
@@ -221,7 +311,7 @@ impl Encoder<'_> {
         let alias = match &item.alias {
             None => None,
             Some(alias) => {
-                let hash = self.sealer.alias_hash(self.project, conversation, alias);
+                let hash = self.vault.alias_hash(self.project, conversation, alias);
                 let sealed = self.seal(record, Field::Alias, alias.as_bytes().to_vec())?;
                 Some((Bits::from(u128::from_be_bytes(hash)), sealed))
             }
@@ -247,21 +337,37 @@ impl Encoder<'_> {
             .transpose()
     }
 
-    pub(super) fn seal(
-        &self,
-        record: Record,
-        field: Field,
-        plain: Vec<u8>,
-    ) -> Result<Sealed, StoreError> {
-        let place = Place {
-            project: self.project,
-            record,
-            field,
+    fn seal(&self, record: Record, field: Field, plain: Vec<u8>) -> Result<Sealed, StoreError> {
+        let (Record::Conversation(conversation) | Record::Item { conversation, .. }) = record
+        else {
+            return Err(unavailable(SEALING, SealError));
         };
-        self.sealer
-            .seal(&place, plain)
-            .map_err(|error| unavailable("sealing content", error))
+        match self.sealers.get(&conversation) {
+            Some(sealer) => seal(sealer, self.project, record, field, plain),
+            // Never stored: the batch is refused. Content that has no key must not come near a file.
+            None => Ok(Sealed::from_bytes(Vec::new())),
+        }
     }
+}
+
+const SEALING: &str = "sealing content";
+
+/// Seals one field of one record.
+pub(super) fn seal(
+    sealer: &Sealer,
+    project: ProjectId,
+    record: Record,
+    field: Field,
+    plain: Vec<u8>,
+) -> Result<Sealed, StoreError> {
+    let place = Place {
+        project,
+        record,
+        field,
+    };
+    sealer
+        .seal(&place, plain)
+        .map_err(|error| unavailable(SEALING, error))
 }
 
 /// The conversation that a write is about, and when it is made.

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::read::{Reader, page, reversed};
 use super::sql;
-use super::value::{Bits, Span, Trouble, corrupt};
+use super::value::{Bits, Span, Trouble};
 
 /// A place in the list by change: time and id.
 type Place = (i64, Bits);
@@ -51,18 +51,20 @@ impl Reader<'_> {
             keys.reverse();
         }
         let keys = page(keys, query.rows_max, backwards);
-        let rows = keys.rows.iter().map(|(_, id)| self.listed(*id));
+        // The same transaction has just read them in the index; one that is not there any more has
+        // lost its key meanwhile.
+        let rows = keys.rows.iter().map(|(_, id)| {
+            self.conversation(Span {
+                low: *id,
+                high: *id,
+            })
+        });
         Ok(Page {
-            rows: rows.collect::<Result<_, _>>()?,
+            rows: rows
+                .filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?,
             has_more: keys.has_more,
         })
-    }
-
-    fn listed(&self, id: Bits) -> Result<Conversation, Trouble> {
-        let of = Span { low: id, high: id };
-        // The same transaction has just read it in the index.
-        self.conversation(of)?
-            .ok_or_else(|| corrupt("conversations", "id").into())
     }
 
     /// The range that the cursor leaves; none if nothing can be in it.

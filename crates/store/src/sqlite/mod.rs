@@ -12,18 +12,20 @@ mod search;
 mod sql;
 mod sweep;
 mod value;
+mod vault;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
-use parlance_domain::ids::{AppId, ConversationRef, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, Ref, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord, Page,
     Principal, Project, ProjectId, Turn,
@@ -31,12 +33,14 @@ use parlance_domain::model::{
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 use rusqlite::Connection;
 
-use self::encode::Encoder;
+use self::encode::{Encoder, Sealers};
 use self::pool::Pool;
 use self::read::Reader;
-use self::value::{Trouble, Who};
+use self::value::{Trouble, Who, unavailable};
+use self::vault::Filler;
 use self::writer::Writer;
-use crate::seal::{Clear, Sealer};
+use crate::keyring::{KeyRef, Keyring, Root};
+use crate::seal::{Sealer, Taken, Vault};
 
 pub use self::open::OpenError;
 
@@ -62,8 +66,24 @@ pub struct Options {
     pub durability: Durability,
     /// Connections that read.
     pub readers: usize,
-    /// What seals content. None stores it in the clear, with hashes keyed by a secret in the database.
-    pub sealer: Option<Arc<dyn Sealer>>,
+    /// Where keys come from.
+    pub keys: Keys,
+}
+
+/// Where the keys of what is sealed come from.
+pub enum Keys {
+    /// A keyring in the data directory.
+    Keyring {
+        /// What opens it; none is a file beside it, readable by its owner alone.
+        root: Option<Box<dyn Root>>,
+        /// A directory with a second copy, kept in step.
+        mirror: Option<PathBuf>,
+    },
+    /// Nowhere: content is stored as it is. To measure what sealing costs, never for a server.
+    None {
+        /// What hashes are keyed with.
+        hashing: [u8; 32],
+    },
 }
 
 impl Default for Options {
@@ -71,7 +91,10 @@ impl Default for Options {
         Self {
             durability: Durability::Power,
             readers: 3,
-            sealer: None,
+            keys: Keys::Keyring {
+                root: None,
+                mirror: None,
+            },
         }
     }
 }
@@ -81,27 +104,67 @@ pub struct Sqlite {
     // Taken only when it is dropped: the writer ends when nobody can send to it any more.
     writer: Option<Writer>,
     readers: Pool,
-    sealer: Arc<dyn Sealer>,
+    vault: Arc<Vault>,
+    references: References,
+    filler: Mutex<Option<Filler>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Which key each of the latest conversations has, so that a write need not read it first. A hint:
+/// whether the conversation is there and whose it is, the write finds out.
+#[derive(Default)]
+struct References {
+    known: Mutex<BTreeMap<ConversationId, KeyRef>>,
+}
+
+/// Most conversations whose keys' names are remembered; past it, all are forgotten at once.
+const REFERENCES_MAX: usize = 65_536;
+
+impl References {
+    fn get(&self, conversation: ConversationId) -> Option<KeyRef> {
+        self.lock().get(&conversation).copied()
+    }
+
+    fn put(&self, conversation: ConversationId, key: KeyRef) {
+        let mut known = self.lock();
+        if known.len() >= REFERENCES_MAX {
+            known.clear();
+        }
+        known.insert(conversation, key);
+    }
+
+    fn forget(&self, conversation: ConversationId) {
+        self.lock().remove(&conversation);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConversationId, KeyRef>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Sqlite {
     /// Opens the database in this directory, or makes it. Blocks for a few syncs.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
+        let is_new = !path.exists();
+        // Before the database is made, so that a refusal leaves everything as it was.
+        vault::refuse_orphan(dir, is_new, &options.keys)?;
         let db = open::writer(&path, options.durability)?;
-        let sealer = match options.sealer {
-            Some(sealer) => sealer,
-            None => Arc::new(Clear::new(&open::hashing_secret(&db)?)),
-        };
+        let vault = Arc::new(match options.keys {
+            Keys::Keyring { root, mirror } => vault::open(dir, &db, root, mirror)?,
+            Keys::None { hashing } => Vault::clear(&hashing),
+        });
         let readers = (0..options.readers.max(1))
             .map(|_| open::reader(&path))
             .collect::<Result<_, _>>()?;
-        let (writer, thread) = Writer::start(db).map_err(OpenError::Thread)?;
+        let filler = Filler::start(&vault).map_err(OpenError::Thread)?;
+        let (writer, thread) = Writer::start(db, Arc::clone(&vault)).map_err(OpenError::Thread)?;
         Ok(Self {
             writer: Some(writer),
             readers: Pool::new(readers),
-            sealer,
+            vault,
+            references: References::default(),
+            filler: Mutex::new(Some(filler)),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -112,7 +175,12 @@ impl Sqlite {
             writer.close().await;
         }
         let thread = self.take_thread();
-        let ended = tokio::task::spawn_blocking(move || join(thread)).await;
+        let filler = self.take_filler();
+        let ended = tokio::task::spawn_blocking(move || {
+            join(thread);
+            drop(filler);
+        })
+        .await;
         if ended.is_err() {
             tracing::error!("the end of the writing thread could not be awaited");
         }
@@ -127,6 +195,13 @@ impl Sqlite {
                 writer::checkpoint(db)
             })
             .await
+    }
+
+    fn take_filler(&self) -> Option<Filler> {
+        self.filler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn take_thread(&self) -> Option<JoinHandle<()>> {
@@ -146,12 +221,10 @@ impl Sqlite {
     async fn read<T: Send + 'static>(
         &self,
         during: &'static str,
-        work: impl FnOnce(&Connection, &dyn Sealer) -> Result<T, Trouble> + Send + 'static,
+        work: impl FnOnce(&Connection, &Vault) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let sealer = Arc::clone(&self.sealer);
-        self.readers
-            .read(during, move |db| work(db, &*sealer))
-            .await
+        let vault = Arc::clone(&self.vault);
+        self.readers.read(during, move |db| work(db, &vault)).await
     }
 
     async fn read_as<T: Send + 'static>(
@@ -160,16 +233,68 @@ impl Sqlite {
         during: &'static str,
         work: impl FnOnce(&Reader<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (project, who) = (who.project, Who::of(who, &*self.sealer));
-        self.read(during, move |db, sealer| {
+        let (project, who) = (who.project, Who::of(who, &self.vault));
+        self.read(during, move |db, vault| {
             work(&Reader {
                 db,
                 project,
                 who,
-                sealer,
+                vault,
             })
         })
         .await
+    }
+
+    /// What seals the content that a batch brings for conversations that are there. True if one of
+    /// them is not.
+    async fn sealers_for(
+        &self,
+        who: &Principal,
+        batch: &Batch,
+    ) -> Result<(Sealers, bool), StoreError> {
+        let (mut sealers, mut keyless) = (Sealers::new(), false);
+        for conversation in encode::sealed_for(batch) {
+            match self.sealer_of(who, conversation).await? {
+                Some(sealer) => {
+                    sealers.insert(conversation, sealer);
+                }
+                None => keyless = true,
+            }
+        }
+        Ok((sealers, keyless))
+    }
+
+    /// What seals for a conversation; none if it is not there. Whether it is the principal's, the
+    /// write itself finds out.
+    async fn sealer_of(
+        &self,
+        who: &Principal,
+        conversation: ConversationId,
+    ) -> Result<Option<Sealer>, StoreError> {
+        let known = self.references.get(conversation);
+        let reference = if known.is_some() {
+            known
+        } else {
+            let of = Ref::from(conversation).into();
+            self.read_as(who, "looking up a key", move |reader| reader.key_of(of))
+                .await?
+        };
+        let Some(reference) = reference else {
+            return Ok(None);
+        };
+        if known.is_none() {
+            self.references.put(conversation, reference);
+        }
+        self.vault
+            .sealer(reference)
+            .map_err(|error| unavailable("reading a key", error))
+    }
+
+    /// A key for a new record.
+    fn take_key(&self) -> Result<Taken, StoreError> {
+        self.vault
+            .take()
+            .map_err(|error| unavailable("taking a key", error))
     }
 }
 
@@ -177,6 +302,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         drop(self.writer.take());
         join(self.take_thread());
+        drop(self.take_filler());
     }
 }
 
@@ -260,18 +386,39 @@ impl Store for Sqlite {
     }
 
     async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
+        let (sealers, keyless) = self.sealers_for(who, batch).await?;
+        let mut taken = BTreeMap::new();
+        for conversation in encode::made(batch) {
+            taken.insert(conversation, self.take_key()?);
+        }
+        let made: Vec<(ConversationId, KeyRef)> =
+            taken.iter().map(|(id, taken)| (*id, taken.key())).collect();
+        let project = who.project;
         let encoder = Encoder {
-            project: who.project,
-            sealer: &*self.sealer,
+            project,
+            vault: &self.vault,
+            sealers,
+            keyless,
+            taken,
         };
         let encoded = encoder.batch(who, batch)?;
-        self.writer()?.apply(encoded).await
+        let outcomes = self.writer()?.apply(encoded).await?;
+        // Only now: an id may have been taken already, by a conversation with another key.
+        for (conversation, key) in made {
+            self.references.put(conversation, key);
+        }
+        for outcome in &outcomes {
+            if let Outcome::Deleted { conversation, .. } = outcome {
+                self.references.forget(*conversation);
+            }
+        }
+        Ok(outcomes)
     }
 
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let digest = *digest;
-        self.read("looking up a key", move |db, sealer| {
-            admin::key(db, sealer, digest)
+        self.read("looking up a key", move |db, vault| {
+            admin::key(db, vault, digest)
         })
         .await
     }
@@ -282,30 +429,48 @@ impl Store for Sqlite {
     }
 
     async fn apps(&self, project: ProjectId) -> Result<Vec<App>, StoreError> {
-        self.read("listing apps", move |db, sealer| {
-            admin::apps(db, sealer, project)
+        self.read("listing apps", move |db, vault| {
+            admin::apps(db, vault, project)
         })
         .await
     }
 
     async fn app(&self, project: ProjectId, id: AppId) -> Result<Option<App>, StoreError> {
-        self.read("reading an app", move |db, sealer| {
-            admin::app(db, sealer, project, id)
+        self.read("reading an app", move |db, vault| {
+            admin::app(db, vault, project, id)
         })
         .await
     }
 
     async fn keys(&self, project: ProjectId) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read("listing keys", move |db, sealer| {
-            admin::keys(db, sealer, project)
+        self.read("listing keys", move |db, vault| {
+            admin::keys(db, vault, project)
         })
         .await
     }
 
     async fn administer(&self, write: &AdminWrite) -> Result<(), StoreError> {
-        let write = admin::Encoded::of(&*self.sealer, write)?;
+        let taken = match admin::content(write) {
+            Some(_) => Some(self.take_key()?),
+            None => None,
+        };
+        let mark = self
+            .vault
+            .keyring()
+            .filter(|_| taken.is_some())
+            .map(Keyring::mark);
+        let write = admin::Encoded::of(write, taken)?;
         self.writer()?
-            .transact("administering", move |db| admin::administer(db, &write))
+            .transact("administering", move |db| {
+                admin::administer(db, &write)?;
+                if let Some(mark) = mark {
+                    writer::record(db, mark)?;
+                }
+                // Kept before the commit, because a key must never go back once its row may be
+                // there. If the commit fails, the next start finds that nothing refers to it.
+                write.keep();
+                Ok(())
+            })
             .await
     }
 

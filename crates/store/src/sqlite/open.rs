@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{Durability, migrate};
+use crate::keyring::KeyringError;
 
 /// How long a connection waits for another one's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +69,18 @@ pub enum OpenError {
     Setting {
         /// The setting.
         setting: &'static str,
+    },
+    /// The keyring does not open.
+    #[error("could not open the keyring")]
+    Keyring(#[from] KeyringError),
+    /// There is a keyring, and no database that it could belong to.
+    #[error(
+        "there is a keyring in `{path}`, but no database beside it: bring the database back, or move \
+         the keyring away if it is not needed any more"
+    )]
+    Orphaned {
+        /// The keyring.
+        path: PathBuf,
     },
     /// No secret can be drawn.
     #[error("the operating system gives no random bits")]
@@ -158,30 +170,4 @@ fn holds(
         return Ok(());
     }
     Err(OpenError::Setting { setting })
-}
-
-/// The secret that users and aliases are hashed with where no sealer brings its own.
-pub(super) fn hashing_secret(db: &Connection) -> Result<[u8; 32], OpenError> {
-    let find = || {
-        db.query_row(
-            "SELECT value FROM secrets WHERE name = 'hashing'",
-            [],
-            |row| row.get(0),
-        )
-        .optional()
-        .map_err(driver("reading the hashing secret"))
-    };
-    if let Some(secret) = find()? {
-        return Ok(secret);
-    }
-    let mut secret = [0; 32];
-    SystemRandom::new()
-        .fill(&mut secret)
-        .map_err(|_| OpenError::Random)?;
-    db.execute(
-        "INSERT INTO secrets (name, value) VALUES ('hashing', ?1)",
-        params![secret],
-    )
-    .map_err(driver("storing the hashing secret"))?;
-    Ok(secret)
 }

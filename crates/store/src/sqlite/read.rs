@@ -13,16 +13,19 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::apply::Scope;
 use super::search::{Gap, first_within, gap};
 use super::sql;
-use super::value::{Bits, Span, Trouble, Who, corrupt, count, number, time};
+use super::value::{
+    Bits, Span, Trouble, Who, corrupt, count, number, read_key_ref, time, unavailable,
+};
 use crate::codec;
-use crate::seal::{Field, Place, Record, Sealed, Sealer};
+use crate::keyring::KeyRef;
+use crate::seal::{Field, Place, Record, Sealed, Sealer, Vault};
 
 /// Reads for one principal.
 pub(super) struct Reader<'a> {
     pub(super) db: &'a Connection,
     pub(super) project: ProjectId,
     pub(super) who: Who,
-    pub(super) sealer: &'a dyn Sealer,
+    pub(super) vault: &'a Vault,
 }
 
 /// A conversation as far as reading its items is concerned.
@@ -30,6 +33,7 @@ struct Head {
     scope: Scope,
     next_seq: i64,
     running: Option<Bits>,
+    sealer: Sealer,
 }
 
 /// A conversation's row, its content still sealed.
@@ -38,6 +42,7 @@ struct ConversationRow {
     title: Option<Sealed>,
     metadata: Option<Sealed>,
     extras: Option<Sealed>,
+    key: KeyRef,
 }
 
 impl Reader<'_> {
@@ -57,37 +62,71 @@ impl Reader<'_> {
                 conversation_row,
             )
             .optional()?;
-        row.map(|row| self.open_conversation(row)).transpose()
+        let Some(row) = row else { return Ok(None) };
+        // Without its key it is gone, though this transaction still sees its row.
+        let Some(sealer) = self.sealer(row.key)? else {
+            return Ok(None);
+        };
+        self.open_conversation(&sealer, row).map(Some)
     }
 
-    fn open_conversation(&self, row: ConversationRow) -> Result<Conversation, Trouble> {
+    /// The key of a conversation, if that lives and is the principal's.
+    pub(super) fn key_of(&self, of: Span) -> Result<Option<KeyRef>, Trouble> {
+        let Who {
+            project,
+            owner,
+            app,
+        } = self.who;
+        let mut select = self.db.prepare_cached(sql::KEY_OF)?;
+        let found = select.query_row(params![project, of.low, of.high, owner, app], |row| {
+            read_key_ref(row, 0)
+        });
+        Ok(found.optional()?)
+    }
+
+    fn sealer(&self, key: KeyRef) -> Result<Option<Sealer>, Trouble> {
+        let sealer = self.vault.sealer(key);
+        Ok(sealer.map_err(|error| unavailable("reading a key", error))?)
+    }
+
+    fn open_conversation(
+        &self,
+        sealer: &Sealer,
+        row: ConversationRow,
+    ) -> Result<Conversation, Trouble> {
         let mut conversation = row.plain;
         let record = Record::Conversation(conversation.id);
         if let Some(title) = row.title {
-            let bytes = self.open(record, Field::Title, title)?;
+            let bytes = self.open(sealer, record, Field::Title, title)?;
             let title = codec::text(&bytes).ok_or(corrupt("conversations", "title"))?;
             conversation.title = Some(title);
         }
         if let Some(metadata) = row.metadata {
-            let bytes = self.open(record, Field::Metadata, metadata)?;
+            let bytes = self.open(sealer, record, Field::Metadata, metadata)?;
             conversation.metadata =
                 codec::read_metadata(&bytes).ok_or(corrupt("conversations", "metadata"))?;
         }
         if let Some(extras) = row.extras {
-            let bytes = self.open(record, Field::Extras, extras)?;
+            let bytes = self.open(sealer, record, Field::Extras, extras)?;
             conversation.extras =
                 codec::read_extras(&bytes).ok_or(corrupt("conversations", "extras"))?;
         }
         Ok(conversation)
     }
 
-    fn open(&self, record: Record, field: Field, sealed: Sealed) -> Result<Vec<u8>, StoreError> {
+    fn open(
+        &self,
+        sealer: &Sealer,
+        record: Record,
+        field: Field,
+        sealed: Sealed,
+    ) -> Result<Vec<u8>, StoreError> {
         let place = Place {
             project: self.project,
             record,
             field,
         };
-        open(self.sealer, &place, sealed)
+        open(sealer, &place, sealed)
     }
 
     fn head(&self, of: Span) -> Result<Head, Trouble> {
@@ -103,18 +142,22 @@ impl Reader<'_> {
                     self.who.app
                 ],
                 |row| {
-                    Ok(Head {
-                        scope: Scope {
-                            project: self.who.project,
-                            conversation: row.get(0)?,
-                        },
-                        running: row.get(4)?,
-                        next_seq: row.get(5)?,
-                    })
+                    let scope = Scope {
+                        project: self.who.project,
+                        conversation: row.get(0)?,
+                    };
+                    Ok((scope, row.get(4)?, row.get(5)?, read_key_ref(row, 8)?))
                 },
             )
             .optional()?;
-        found.ok_or_else(|| StoreError::NoConversation.into())
+        let (scope, running, next_seq, key) = found.ok_or(StoreError::NoConversation)?;
+        let sealer = self.sealer(key)?.ok_or(StoreError::NoConversation)?;
+        Ok(Head {
+            scope,
+            next_seq,
+            running,
+            sealer,
+        })
     }
 
     /// One item.
@@ -137,13 +180,13 @@ impl Reader<'_> {
             but_turn: None,
             rows: 1,
         };
-        let mut found = self.scan(head.scope, &filter, Order::OldestFirst)?;
+        let mut found = self.scan(&head, &filter, Order::OldestFirst)?;
         found.pop().ok_or_else(|| StoreError::NoItem.into())
     }
 
     fn aliased(&self, of: Scope, alias: &str) -> Result<Option<i64>, Trouble> {
         let conversation: ConversationId = of.conversation.id();
-        let hash = self.sealer.alias_hash(self.project, conversation, alias);
+        let hash = self.vault.alias_hash(self.project, conversation, alias);
         let hash = Bits::from(u128::from_be_bytes(hash));
         Ok(self
             .db
@@ -195,7 +238,7 @@ impl Reader<'_> {
         } else {
             query.order
         };
-        let rows = self.scan(head.scope, &wanted, order)?;
+        let rows = self.scan(&head, &wanted, order)?;
         Ok(page(rows, query.rows_max, backwards))
     }
 
@@ -208,7 +251,8 @@ impl Reader<'_> {
         })
     }
 
-    fn scan(&self, of: Scope, wanted: &Wanted<'_>, order: Order) -> Result<Vec<Item>, Trouble> {
+    fn scan(&self, head: &Head, wanted: &Wanted<'_>, order: Order) -> Result<Vec<Item>, Trouble> {
+        let of = head.scope;
         let statement = match order {
             Order::OldestFirst => sql::ITEMS_RISING,
             Order::NewestFirst => sql::ITEMS_FALLING,
@@ -228,12 +272,17 @@ impl Reader<'_> {
         ])?;
         let mut items = Vec::new();
         while let Some(row) = rows.next()? {
-            items.push(self.item_of(of.conversation.id(), row)?);
+            items.push(self.item_of(&head.sealer, of.conversation.id(), row)?);
         }
         Ok(items)
     }
 
-    fn item_of(&self, conversation: ConversationId, row: &Row<'_>) -> Result<Item, Trouble> {
+    fn item_of(
+        &self,
+        sealer: &Sealer,
+        conversation: ConversationId,
+        row: &Row<'_>,
+    ) -> Result<Item, Trouble> {
         let id: ItemId = row.get::<_, Bits>(1)?.id();
         let record = Record::Item {
             conversation,
@@ -245,11 +294,11 @@ impl Reader<'_> {
         let alias = match row.get::<_, Option<Sealed>>(7)? {
             None => None,
             Some(alias) => {
-                let bytes = self.open(record, Field::Alias, alias)?;
+                let bytes = self.open(sealer, record, Field::Alias, alias)?;
                 Some(codec::text(&bytes).ok_or(corrupt("items", "alias"))?)
             }
         };
-        let body = self.open(record, Field::Body, row.get(8)?)?;
+        let body = self.open(sealer, record, Field::Body, row.get(8)?)?;
         Ok(Item {
             id,
             seq: count(row.get(0)?),
@@ -339,15 +388,12 @@ fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         title: row.get(7)?,
         metadata: row.get(8)?,
         extras: row.get(9)?,
+        key: read_key_ref(row, 10)?,
     })
 }
 
 /// Opens content; what does not open makes no sense.
-pub(super) fn open(
-    sealer: &dyn Sealer,
-    place: &Place,
-    sealed: Sealed,
-) -> Result<Vec<u8>, StoreError> {
+pub(super) fn open(sealer: &Sealer, place: &Place, sealed: Sealed) -> Result<Vec<u8>, StoreError> {
     let (table, column) = match place.field {
         Field::Title => ("conversations", "title"),
         Field::Metadata => ("conversations", "metadata"),

@@ -5,13 +5,14 @@
 
 /// The living conversation that a principal means, for a reader.
 pub(super) const CONVERSATION: &str = "\
-    SELECT id, app, updated_at, section, active, running, next_seq, title, metadata, extras \
+    SELECT id, app, updated_at, section, active, running, next_seq, title, metadata, extras, \
+        slot, generation \
     FROM conversations \
     WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
 
 /// The same, as much as a write needs to know.
 pub(super) const HEAD: &str = "\
-    SELECT id, app, updated_at, section, running, next_seq, last_item, turns \
+    SELECT id, app, updated_at, section, running, next_seq, last_item, turns, slot, generation \
     FROM conversations \
     WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
 
@@ -35,8 +36,36 @@ pub(super) const IS_TAKEN: &str = "\
 
 pub(super) const CREATE: &str = "\
     INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
-        last_item, title, metadata, extras) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11)";
+        last_item, title, metadata, extras, slot, generation) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13)";
+
+/// The key of a conversation, for whoever is about to seal something for it.
+pub(super) const KEY_OF: &str = "\
+    SELECT slot, generation FROM conversations \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+/// The names of all keys that anything is sealed with.
+pub(super) const EVERY_KEY: &str = "\
+    SELECT slot, generation FROM conversations \
+    UNION ALL SELECT slot, generation FROM apps WHERE slot IS NOT NULL \
+    UNION ALL SELECT slot, generation FROM keys WHERE slot IS NOT NULL";
+
+pub(super) const EVERY_CONVERSATION: &str =
+    "SELECT project, id, slot, generation FROM conversations";
+
+pub(super) const BLANK_APP: &str = "\
+    UPDATE apps SET instructions = NULL, slot = NULL, generation = NULL \
+    WHERE slot = ?1 AND generation = ?2";
+
+/// A key whose user is gone must not come to speak for everybody: it is revoked.
+pub(super) const BLANK_KEY: &str = "\
+    UPDATE keys SET user = NULL, slot = NULL, generation = NULL, \
+        revoked_at = coalesce(revoked_at, created_at) \
+    WHERE slot = ?1 AND generation = ?2";
+
+/// How far the keyring must have come at the next start.
+pub(super) const RECORD_MARK: &str = "\
+    UPDATE store SET epoch = max(epoch, ?1), segments = max(segments, ?2)";
 
 pub(super) const DELETE: &str = "DELETE FROM conversations WHERE project = ?1 AND id = ?2";
 

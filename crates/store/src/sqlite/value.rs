@@ -4,10 +4,11 @@ use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{Id, Ref};
 use parlance_domain::model::Principal;
 use parlance_domain::store::StoreError;
-use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Row, ToSql};
 
-use crate::seal::Sealer;
+use crate::keyring::KeyRef;
+use crate::seal::Vault;
 
 /// An id as it is stored: 16 bytes that sort as the id does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,8 +87,8 @@ pub(super) struct Who {
 }
 
 impl Who {
-    pub(super) fn of(who: &Principal, sealer: &dyn Sealer) -> Self {
-        let hash = |user| Owner::User(sealer.owner_hash(who.project, user));
+    pub(super) fn of(who: &Principal, vault: &Vault) -> Self {
+        let hash = |user| Owner::User(vault.owner_hash(who.project, user));
         Self {
             project: who.project.0,
             owner: who.user.as_ref().map_or(Owner::Nobody, hash),
@@ -104,6 +105,14 @@ pub(super) fn number(number: u64) -> i64 {
 /// Reads [`number`].
 pub(super) fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// Reads the two columns that name a key, the first at `at`.
+pub(super) fn read_key_ref(row: &Row<'_>, at: usize) -> rusqlite::Result<KeyRef> {
+    Ok(KeyRef {
+        slot: row.get(at)?,
+        generation: count(row.get(at + 1)?),
+    })
 }
 
 /// Reads a time.

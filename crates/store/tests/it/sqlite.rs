@@ -11,7 +11,7 @@ use parlance_store::{Durability, OpenError, Options, Sqlite};
 use parlance_testkit::samples::{app, conversation, item, principal, question};
 use rusqlite::{Connection, OpenFlags};
 
-fn open(dir: &Path) -> Sqlite {
+pub(crate) fn open(dir: &Path) -> Sqlite {
     Sqlite::open(dir, Options::default()).unwrap()
 }
 
@@ -26,12 +26,12 @@ fn rows(db: &Connection, table: &str) -> i64 {
     db.query_row(&count, [], |row| row.get(0)).unwrap()
 }
 
-fn ids() -> IdSource {
+pub(crate) fn ids() -> IdSource {
     IdSource::new(Arc::new(SystemClock), [3; 32])
 }
 
 /// Makes a conversation with so many items.
-async fn make(store: &Sqlite, ids: &IdSource, count: usize) -> ConversationId {
+pub(crate) async fn make(store: &Sqlite, ids: &IdSource, count: usize) -> ConversationId {
     let mut new = conversation(ids, app(1), Timestamp::from_micros(1));
     new.title = Some("canary in the title".to_owned());
     for number in 0..count {
@@ -46,12 +46,12 @@ async fn make(store: &Sqlite, ids: &IdSource, count: usize) -> ConversationId {
     id
 }
 
-async fn read(store: &Sqlite, id: ConversationId) -> Option<Conversation> {
+pub(crate) async fn read(store: &Sqlite, id: ConversationId) -> Option<Conversation> {
     let who = principal("ann");
     store.conversation(&who, id.into()).await.unwrap()
 }
 
-async fn delete(store: &Sqlite, id: ConversationId) {
+pub(crate) async fn delete(store: &Sqlite, id: ConversationId) {
     let delete = Write::Delete {
         conversation: id.into(),
         at: Timestamp::from_micros(2),
@@ -75,6 +75,16 @@ async fn a_reopened_store_has_everything() {
     assert_eq!(page.unwrap().rows.len(), 3);
 }
 
+/// Every file of a store that is in use.
+const FILES: [&str; 6] = [
+    "parlance.db",
+    "parlance.db-wal",
+    "keyring/header",
+    "keyring/segments",
+    "keyring/slots",
+    "keyring/root.key",
+];
+
 #[tokio::test]
 async fn what_is_acknowledged_is_in_the_file_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -86,7 +96,8 @@ async fn what_is_acknowledged_is_in_the_file_at_once() {
     }
     // A copy of the files is what a killed process leaves.
     let copy = tempfile::tempdir().unwrap();
-    for file in ["parlance.db", "parlance.db-wal"] {
+    std::fs::create_dir(copy.path().join("keyring")).unwrap();
+    for file in FILES {
         std::fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
     }
     let reopened = open(copy.path());

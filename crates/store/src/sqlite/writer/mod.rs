@@ -6,20 +6,25 @@
 //! Invariant: nobody is told that something is done before the commit has returned, and after a
 //! commit that failed for the disk's sake nothing is written any more.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use parlance_domain::fault::Chain;
 use parlance_domain::store::{Outcome, StoreError};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::apply::{apply, refuses_first};
+use super::apply::{Done, apply, refuses_first};
 use super::encode::Encoded;
 use super::open::BUSY_TIMEOUT;
-use super::value::{Trouble, unavailable};
+use super::sql;
+use super::value::{Trouble, number, unavailable};
+use crate::keyring::{KeyRef, Mark};
+use crate::seal::{Taken, Vault};
 
 /// Batches that one transaction takes.
 const GROUP_MAX: usize = 256;
@@ -31,11 +36,13 @@ const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(5);
 
 const WRITING: &str = "writing";
 
-/// What became of a batch.
-type Applied = Result<Vec<Outcome>, StoreError>;
+/// What became of a batch, before anybody is told.
+type Applied = Result<Done, StoreError>;
+/// What its caller is told.
+type Told = Result<Vec<Outcome>, StoreError>;
 
 /// A batch and its caller.
-type Waiting = (Encoded, oneshot::Sender<Applied>);
+type Waiting = (Encoded, oneshot::Sender<Told>);
 
 /// Work that does not share its transaction.
 type Alone = Box<dyn FnOnce(&Desk) + Send>;
@@ -54,11 +61,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. It ends when it is told to, or when nobody can send any more.
-    pub(super) fn start(db: Connection) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(db: Connection, vault: Arc<Vault>) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let broken = Arc::new(AtomicBool::new(false));
         let desk = Desk {
             db,
+            vault,
+            recorded: Cell::new(None),
             broken: Arc::clone(&broken),
         };
         let thread = Builder::new()
@@ -147,6 +156,9 @@ fn broken(during: &'static str) -> StoreError {
 /// What the thread works with.
 struct Desk {
     db: Connection,
+    vault: Arc<Vault>,
+    /// How far the database records that the keyring has come.
+    recorded: Cell<Option<Mark>>,
     broken: Arc<AtomicBool>,
 }
 
@@ -184,13 +196,13 @@ impl Desk {
         }
         metrics::histogram!("parlance_store_batch_size").record(f64::from(size));
         match self.try_commit(group) {
-            Ok(applied) => answer(group, applied),
+            Ok(applied) => self.answer(group, applied),
             // One of them may be at fault: the others need not suffer.
             Err(_) if size > 1 && !self.is_broken() => {
                 for one in group.drain(..) {
                     let mut one = vec![one];
                     match self.try_commit(&one) {
-                        Ok(applied) => answer(&mut one, applied),
+                        Ok(applied) => self.answer(&mut one, applied),
                         Err(trouble) => fail(&mut one, trouble),
                     }
                 }
@@ -200,10 +212,46 @@ impl Desk {
     }
 
     fn try_commit(&self, batches: &[Waiting]) -> Result<Vec<Applied>, Trouble> {
-        self.within(|db| {
+        let mark = self.unrecorded(batches);
+        let applied = self.within(|db| {
+            if let Some(mark) = mark {
+                record(db, mark)?;
+            }
             let applied = batches.iter().map(|(batch, _)| savepoint(db, batch));
             applied.collect()
-        })
+        })?;
+        if mark.is_some() {
+            self.recorded.set(mark);
+        }
+        Ok(applied)
+    }
+
+    /// How far the keyring has come, if keys are used that the database does not know it to have. It
+    /// is recorded together with them, so that an older keyring is noticed at the next start.
+    fn unrecorded(&self, batches: &[Waiting]) -> Option<Mark> {
+        let mark = self.vault.keyring()?.mark();
+        let uses_keys = batches.iter().any(|(batch, _)| !batch.taken.is_empty());
+        (uses_keys && self.recorded.get() != Some(mark)).then_some(mark)
+    }
+
+    /// Destroys the keys of what was deleted, with one sync for all of them, and then tells everybody
+    /// what has become of their batches.
+    fn answer(&self, group: &mut Vec<Waiting>, applied: Vec<Applied>) {
+        let done = applied.iter().filter_map(|applied| applied.as_ref().ok());
+        let erased: Vec<KeyRef> = done.flat_map(|done| done.erased.iter().copied()).collect();
+        if let Err(error) = self.vault.wipe(&erased) {
+            // The tombstones are committed, and the next start wipes what they leave. Going on would
+            // mean to answer that keys are destroyed which may not be.
+            tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
+            std::process::abort();
+        }
+        for ((mut batch, answer), applied) in group.drain(..).zip(applied) {
+            if applied.is_ok() {
+                batch.taken.iter_mut().for_each(Taken::keep);
+            }
+            // A caller that has gone needs no answer.
+            answer.send(applied.map(|done| done.outcomes)).ok();
+        }
     }
 
     fn transact<T>(
@@ -271,11 +319,11 @@ impl Desk {
     }
 }
 
-fn answer(group: &mut Vec<Waiting>, applied: Vec<Applied>) {
-    for ((_, answer), applied) in group.drain(..).zip(applied) {
-        // A caller that has gone needs no answer.
-        answer.send(applied).ok();
-    }
+/// Notes how far the keyring has come.
+pub(super) fn record(db: &Connection, mark: Mark) -> rusqlite::Result<()> {
+    db.prepare_cached(sql::RECORD_MARK)?
+        .execute(params![number(mark.epoch), mark.segments])?;
+    Ok(())
 }
 
 fn fail(group: &mut Vec<Waiting>, trouble: Trouble) {
@@ -297,7 +345,7 @@ fn savepoint(db: &Connection, batch: &Encoded) -> Result<Applied, Trouble> {
         db.prepare_cached("SAVEPOINT batch")?.execute([])?;
     }
     let result = match apply(db, batch) {
-        Ok(outcomes) => Ok(outcomes),
+        Ok(done) => Ok(done),
         Err(Trouble::Refused(refusal)) => {
             if guarded {
                 db.prepare_cached("ROLLBACK TO batch")?.execute([])?;

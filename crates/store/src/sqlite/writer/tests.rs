@@ -1,3 +1,5 @@
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -9,9 +11,9 @@ use rusqlite::ffi;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Applied, Desk, Waiting};
-use crate::Clear;
-use crate::sqlite::encode::Encoder;
+use super::{Desk, Told, Waiting};
+use crate::seal::Vault;
+use crate::sqlite::encode::{Encoder, Sealers};
 use crate::sqlite::{Durability, open};
 
 /// A desk without its thread, and what is needed to put something on it.
@@ -29,6 +31,8 @@ fn office() -> Office {
     Office {
         desk: Desk {
             db,
+            vault: Arc::new(Vault::clear(&[0; 32])),
+            recorded: Cell::new(None),
             broken: Arc::new(AtomicBool::new(false)),
         },
         ids: ids(Arc::<ManualClock>::clone(&clock)),
@@ -39,14 +43,18 @@ fn office() -> Office {
 
 impl Office {
     /// Makes a conversation with one item.
-    fn create(&self, alias: Option<&str>, text: &str) -> (Waiting, oneshot::Receiver<Applied>) {
+    fn create(&self, alias: Option<&str>, text: &str) -> (Waiting, oneshot::Receiver<Told>) {
         let mut new = conversation(&self.ids, app(1), self.clock.now());
         let mut first = item(&self.ids, question(text));
         first.alias = alias.map(ToOwned::to_owned);
         new.items.push(first);
+        let taken = BTreeMap::from([(new.id, self.desk.vault.take().unwrap())]);
         let encoder = Encoder {
             project: PROJECT,
-            sealer: &Clear::new(&[0; 32]),
+            vault: &self.desk.vault,
+            sealers: Sealers::new(),
+            keyless: false,
+            taken,
         };
         let batch = Batch::of(Write::Create(Box::new(new)));
         let encoded = encoder.batch(&principal("ann"), &batch).unwrap();
@@ -60,7 +68,7 @@ impl Office {
     }
 }
 
-fn is_done(answered: &mut oneshot::Receiver<Applied>) -> bool {
+fn is_done(answered: &mut oneshot::Receiver<Told>) -> bool {
     match answered.try_recv().unwrap() {
         Ok(outcomes) => outcomes == [Outcome::Done],
         Err(StoreError::Unavailable { .. }) => false,

@@ -1,0 +1,197 @@
+//! Fills slots ahead, so that taking a key costs no disk access.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use super::files::Files;
+use super::format::{self, Header, SEGMENT, narrow, segment_of};
+use super::stock::{Stock, runs};
+use super::{Fresh, KeyRef, Keyring, KeyringError, Mark, RecordKey, Writer, locked};
+
+/// Keys that are filled at once.
+pub(super) const BATCH: usize = 1_024;
+/// Fewer keys in stock are too few.
+const LOW: usize = BATCH / 2;
+/// Fewer free slots than this are not worth the two syncs of a batch: then there is to be a new segment.
+const FREE_MIN: usize = BATCH / 2;
+
+/// Whether it is time to fill some.
+pub(super) fn is_low(stock: &Stock) -> bool {
+    stock.settled && stock.keys.len() < LOW
+}
+
+impl Keyring {
+    /// Fills a batch of slots, if fewer than half a batch are in stock. Waits for the disk.
+    ///
+    /// Fails with [`KeyringError::Empty`] where the disk has no room; nothing has happened then.
+    pub fn refill(&self) -> Result<(), KeyringError> {
+        self.usable()?;
+        let mut writer = locked(&self.writer);
+        let enough = {
+            let stock = locked(&self.stock);
+            stock.settled && !is_low(&stock)
+        };
+        if enough {
+            return Ok(());
+        }
+        let fresh = self.watched(self.fill(&mut writer))?;
+        self.put_in_stock(fresh);
+        Ok(())
+    }
+
+    /// A key where none was in stock.
+    pub(super) fn fill_one(&self) -> Result<Fresh, KeyringError> {
+        let mut writer = locked(&self.writer);
+        // Somebody else may have filled some while this one was waiting.
+        if let Some(taken) = locked(&self.stock).pop() {
+            return Ok(taken);
+        }
+        self.usable()?;
+        let mut fresh = self.watched(self.fill(&mut writer))?;
+        let taken = fresh.pop().ok_or(KeyringError::Exhausted)?;
+        self.put_in_stock(fresh);
+        Ok(taken)
+    }
+
+    fn put_in_stock(&self, fresh: Vec<Fresh>) {
+        let keys = fresh
+            .into_iter()
+            .map(|(at, key)| (at.slot, (at.generation, key)));
+        locked(&self.stock).keys.extend(keys);
+    }
+
+    fn fill(&self, writer: &mut Writer) -> Result<Vec<Fresh>, KeyringError> {
+        if !locked(&self.stock).settled {
+            return Err(KeyringError::Unsettled);
+        }
+        if !locked(&self.stock).returned.is_empty() {
+            self.wipe_some(writer, &[])?;
+        }
+        let free = locked(&self.stock).free.len();
+        let segment = if free < FREE_MIN {
+            match self.prepare_segment(&writer.header) {
+                Ok(key) => Some(key),
+                Err(KeyringError::Empty(_) | KeyringError::Exhausted) if free > 0 => None,
+                Err(error) => return Err(error),
+            }
+        } else {
+            None
+        };
+        self.raise_epoch(writer, segment)?;
+        let slots: Vec<u32> = locked(&self.stock).free.iter().take(BATCH).collect();
+        let fresh = self.seal_slots(writer, &slots)?;
+        let mut stock = locked(&self.stock);
+        for slot in slots {
+            stock.free.remove(slot);
+        }
+        Ok(fresh)
+    }
+
+    /// Makes room for one more segment, which nothing counts yet.
+    fn prepare_segment(&self, header: &Header) -> Result<Arc<RecordKey>, KeyringError> {
+        let segment = header.segments;
+        // The last slot needs a number, too.
+        if segment >= u32::MAX / format::SLOTS {
+            return Err(KeyringError::Exhausted);
+        }
+        let key = RecordKey::generate()?;
+        let record = format::record(&self.root, &self.store, segment, &key)?;
+        let grow = |files: &Files| {
+            files.write_record(segment, &record)?;
+            files.write_slots(segment * format::SLOTS, &vec![0; SEGMENT])
+        };
+        self.copies().try_for_each(grow).map_err(no_room)?;
+        self.copies().try_for_each(Files::sync_records)?;
+        self.copies().try_for_each(Files::sync_slots)?;
+        Ok(key)
+    }
+
+    /// Writes and syncs the next epoch, and counts the new segment if there is one.
+    fn raise_epoch(
+        &self,
+        writer: &mut Writer,
+        segment: Option<Arc<RecordKey>>,
+    ) -> Result<(), KeyringError> {
+        if !writer.durable {
+            // The next copy overwrites the one before this, so this one has to be on the disk for
+            // certain: that it was read does not say so.
+            self.write_headers(&writer.header, &writer.bytes)?;
+            writer.durable = true;
+        }
+        let mut header = writer.header;
+        header.epoch = header.epoch.checked_add(1).ok_or(KeyringError::Exhausted)?;
+        header.segments += u32::from(segment.is_some());
+        let bytes = header.encode(&self.root, &self.secret)?;
+        self.write_headers(&header, &bytes)?;
+        writer.header = header;
+        writer.bytes = bytes;
+        let grown = segment.is_some();
+        self.segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(segment);
+        let mut stock = locked(&self.stock);
+        stock.mark = Mark {
+            epoch: header.epoch,
+            segments: header.segments,
+        };
+        if grown {
+            stock.free.push_segment();
+        }
+        Ok(())
+    }
+
+    fn write_headers(
+        &self,
+        header: &Header,
+        bytes: &[u8; format::HEADER],
+    ) -> Result<(), KeyringError> {
+        self.copies()
+            .try_for_each(|files| files.write_header(header, bytes))?;
+        self.copies().try_for_each(Files::sync_header)
+    }
+
+    /// Makes keys for these slots, writes and syncs them.
+    fn seal_slots(&self, writer: &Writer, slots: &[u32]) -> Result<Vec<Fresh>, KeyringError> {
+        let generation = writer.header.epoch;
+        let mut fresh = Vec::with_capacity(slots.len());
+        let mut writes = Vec::new();
+        for (first, count) in runs(slots.iter().copied()) {
+            let mut bytes = Vec::with_capacity(narrow(count) * format::SLOT);
+            for slot in first..first + count {
+                let at = KeyRef { slot, generation };
+                let key = RecordKey::generate()?;
+                let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+                let segment = segments
+                    .get(narrow(segment_of(slot)))
+                    .ok_or(KeyringError::Impossible(at))?;
+                bytes.extend(format::slot(segment, &self.store, at, &key)?);
+                fresh.push((at, key));
+            }
+            writes.push((first, bytes));
+        }
+        {
+            let _alone = self
+                .segments
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (first, bytes) in &writes {
+                self.copies()
+                    .try_for_each(|files| files.write_slots(*first, bytes))?;
+            }
+        }
+        self.copies().try_for_each(Files::sync_slots)?;
+        Ok(fresh)
+    }
+}
+
+/// A file that cannot grow has lost nothing: the header does not count what was to come.
+fn no_room(error: KeyringError) -> KeyringError {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    if let KeyringError::Broken { source, .. } = &error
+        && matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    {
+        return KeyringError::Empty(source.kind().into());
+    }
+    error
+}

@@ -1,0 +1,82 @@
+//! Compares the keyring with the database, once, when both have been opened.
+
+use std::collections::BTreeMap;
+
+use super::format::{SEGMENT, SLOT, SLOTS, generation, narrow};
+use super::stock::Slots;
+use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
+
+/// A slot that is neither empty nor whole: its generation is gone and other bytes are left.
+const TORN: u64 = u64::MAX;
+
+impl Keyring {
+    /// Tells the keyring every key that the database refers to. From then on keys can be taken.
+    ///
+    /// Slots that nothing refers to are wiped: their making or their erasing was cut off. The keys that
+    /// are returned have been erased, and what they sealed is to be swept. Waits for the disk.
+    ///
+    /// Fails with [`KeyringError::Older`] or [`KeyringError::Shorter`] if the database refers to keys
+    /// that this keyring has not seen yet; nothing was changed then.
+    pub fn settle(&self, live: impl Iterator<Item = KeyRef>) -> Result<Vec<KeyRef>, KeyringError> {
+        let mut writer = locked(&self.writer);
+        self.usable()?;
+        if locked(&self.stock).settled {
+            return Err(KeyringError::Settled);
+        }
+        self.watched(self.settle_all(&mut writer, live))
+    }
+
+    fn settle_all(
+        &self,
+        writer: &mut Writer,
+        live: impl Iterator<Item = KeyRef>,
+    ) -> Result<Vec<KeyRef>, KeyringError> {
+        let mark = Mark {
+            epoch: writer.header.epoch,
+            segments: writer.header.segments,
+        };
+        let generations = self.generations(mark.segments)?;
+        let mut kept = Slots::none_of(mark.segments);
+        let mut erased = Vec::new();
+        for key in live {
+            self.possible(key, mark)?;
+            match generations.get(narrow(key.slot)).copied().unwrap_or(0) {
+                found if found == key.generation => kept.insert(key.slot),
+                // A torn slot that the database refers to was durable before: its wipe has begun.
+                0 | TORN => erased.push(key),
+                found if found > key.generation => erased.push(key),
+                found => return Err(self.older(found, key.generation)),
+            }
+        }
+        let unreferenced = |(slot, found): (u32, &u64)| {
+            let leftover = *found != 0 && !kept.contains(slot);
+            leftover.then_some((slot, *found))
+        };
+        let leftover: BTreeMap<u32, u64> = (0_u32..)
+            .zip(&generations)
+            .filter_map(unreferenced)
+            .collect();
+        self.overwrite(&leftover)?;
+        let mut stock = locked(&self.stock);
+        stock.free = kept.complement();
+        stock.returned.clear();
+        stock.settled = true;
+        drop(stock);
+        self.wanted.notify_all();
+        Ok(erased)
+    }
+
+    /// The generations of all slots.
+    fn generations(&self, segments: u32) -> Result<Vec<u64>, KeyringError> {
+        let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
+        let mut bytes = vec![0; SEGMENT];
+        for segment in 0..segments {
+            self.main.read_slots(segment * SLOTS, &mut bytes)?;
+            all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
+                0 if slot.iter().any(|byte| *byte != 0) => TORN,
+                found => found,
+            }));
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,95 @@
+//! Overwrites slots in place.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::PoisonError;
+
+use super::error::writing;
+use super::files::Files;
+use super::format::{SLOT, generation, narrow};
+use super::stock::runs;
+use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
+
+impl Keyring {
+    /// Destroys these keys: forgets them, overwrites their slots in every copy, syncs each copy once, and
+    /// reads back that nothing is left. Keys that are gone already are no error, and a later key in the
+    /// same slot is left alone. Waits for the disk.
+    pub fn wipe(&self, keys: &[KeyRef]) -> Result<(), KeyringError> {
+        let mut writer = locked(&self.writer);
+        self.usable()?;
+        self.watched(self.wipe_some(&mut writer, keys))
+    }
+
+    /// Wipes these keys and those that were given back.
+    pub(super) fn wipe_some(
+        &self,
+        writer: &mut Writer,
+        keys: &[KeyRef],
+    ) -> Result<(), KeyringError> {
+        let returned = locked(&self.stock).returned.clone();
+        let mark = Mark {
+            epoch: writer.header.epoch,
+            segments: writer.header.segments,
+        };
+        let mut wanted: BTreeMap<u32, u64> = BTreeMap::new();
+        for key in keys.iter().chain(&returned) {
+            self.possible(*key, mark)?;
+            // A slot that reads as wiped is overwritten all the same: only a sync that this process has
+            // seen says that it is so on the disk.
+            if generation(&self.main.read_slot(key.slot)?) <= key.generation {
+                let last = wanted.entry(key.slot).or_default();
+                *last = key.generation.max(*last);
+            }
+        }
+        self.overwrite(&wanted)?;
+        let mut stock = locked(&self.stock);
+        for slot in wanted.keys() {
+            stock.keys.remove(slot);
+            stock.free.insert(*slot);
+        }
+        stock.returned.drain(..returned.len());
+        Ok(())
+    }
+
+    /// Overwrites slots, forgets what they had up to the generation given, syncs and reads back.
+    pub(super) fn overwrite(&self, wanted: &BTreeMap<u32, u64>) -> Result<(), KeyringError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let runs = runs(wanted.keys().copied());
+        {
+            let _alone = self
+                .segments
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (first, count) in &runs {
+                let zeros = vec![0; narrow(*count) * SLOT];
+                self.copies()
+                    .try_for_each(|files| files.write_slots(*first, &zeros))?;
+            }
+            for (slot, generation) in wanted {
+                self.cache.evict(KeyRef {
+                    slot: *slot,
+                    generation: *generation,
+                });
+            }
+        }
+        self.copies().try_for_each(Files::sync_slots)?;
+        self.copies().try_for_each(|files| read_back(files, &runs))
+    }
+}
+
+/// Whether these slots are all zero. It is too late for an error that is not fatal.
+fn read_back(files: &Files, runs: &[(u32, u32)]) -> Result<(), KeyringError> {
+    let failed = |source| writing("read back the wiped slots in", &files.dir)(source);
+    for (first, count) in runs {
+        let mut bytes = vec![0xff; narrow(*count) * SLOT];
+        files
+            .read_slots(*first, &mut bytes)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(failed(io::Error::other("they are not empty")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! What is sealed, and what is gone when its key is.
+
+use std::fs;
+use std::path::Path;
+
+use parlance_domain::clock::Timestamp;
+use parlance_domain::model::{
+    App, AppMode, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId, Role, Scopes,
+    TurnState, Usage, User,
+};
+use parlance_domain::store::{AdminWrite, Batch, Store, Write};
+use parlance_domain::{ConversationId, IdSource, ItemContent};
+use parlance_store::keyring::KeyringError;
+use parlance_store::{Keys, OpenError, Options, Sqlite};
+use parlance_testkit::samples::{app, conversation, item, json, metadata, principal};
+use rusqlite::Connection;
+
+use crate::sqlite::{delete, ids, make, open, read};
+
+/// A word that stands in everything that is written, and nowhere else.
+const CANARY: &str = "canary-7f3a9c";
+
+fn clear(dir: &Path) -> Sqlite {
+    let keys = Keys::None { hashing: [7; 32] };
+    Sqlite::open(
+        dir,
+        Options {
+            keys,
+            ..Options::default()
+        },
+    )
+    .unwrap()
+}
+
+/// How often the canary stands in the files of a directory, and how many bytes were searched.
+fn search(dir: &Path) -> (usize, usize) {
+    let (mut found, mut searched) = (0, 0);
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let (hits, bytes) = if path.is_dir() {
+            search(&path)
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            let hits = bytes
+                .windows(CANARY.len())
+                .filter(|part| *part == CANARY.as_bytes());
+            (hits.count(), bytes.len())
+        };
+        found += hits;
+        searched += bytes;
+    }
+    (found, searched)
+}
+
+/// Writes the canary into every field that content can have. Gives the conversation.
+async fn write_canaries(store: &Sqlite, ids: &IdSource) -> ConversationId {
+    let at = Timestamp::from_micros(5);
+    let text = |field: &str| format!("{CANARY} {field}");
+    let native = Native {
+        dialect: "coze".to_owned(),
+        json: json(&format!("\"{CANARY}\"")),
+    };
+    let message = ItemContent::message(Role::User, &text("message"));
+    let rich = ItemContent {
+        native: Some(native),
+        ..message.clone()
+    };
+    let mut new = conversation(ids, app(1), at);
+    new.title = Some(text("title"));
+    new.metadata = metadata(&[(&text("key"), &text("value"))]);
+    new.extras = Extras::from([("dify".to_owned(), json(&format!("{{\"a\":\"{CANARY}\"}}")))]);
+    let mut aliased = item(ids, rich.clone());
+    aliased.alias = Some(text("alias"));
+    new.items.push(aliased);
+    let id = new.id;
+    let (who, turn) = (principal(CANARY), ids.next());
+    let answer = ItemContent::message(Role::Assistant, &text("answer"));
+    for write in [
+        Write::Create(Box::new(new)),
+        Write::SetTitle {
+            conversation: id,
+            title: Some(text("title again")),
+            at,
+        },
+        Write::SetMetadata {
+            conversation: id,
+            metadata: metadata(&[(CANARY, CANARY)]),
+            at,
+        },
+        Write::Append {
+            conversation: id,
+            items: vec![item(ids, rich)],
+            at,
+        },
+        Write::StartTurn {
+            conversation: id,
+            turn,
+            input: vec![item(ids, message)],
+            at,
+        },
+        Write::FinishTurn {
+            conversation: id,
+            turn,
+            state: TurnState::Completed,
+            usage: Usage::default(),
+            output: vec![item(ids, answer)],
+            at,
+        },
+    ] {
+        store.apply(&who, &Batch::of(write)).await.unwrap();
+    }
+    id
+}
+
+async fn write_canaries_of_operators(store: &Sqlite, ids: &IdSource) {
+    let at = Timestamp::from_micros(5);
+    let (project, id) = (ProjectId(1), ids.next());
+    let instructions = Some(CANARY.to_owned());
+    let (name, mode, model) = ("bot".to_owned(), AppMode::Chat, "echo".to_owned());
+    let bot = App {
+        id,
+        project,
+        name,
+        mode,
+        model,
+        instructions,
+        created_at: at,
+    };
+    store.administer(&AdminWrite::CreateApp(bot)).await.unwrap();
+    let key = KeyRecord {
+        id: ids.next(),
+        project,
+        app: id,
+        dialect: "dify".to_owned(),
+        scopes: Scopes::All,
+        user: User::parse(CANARY).unwrap(),
+        created_at: at,
+        revoked_at: None,
+    };
+    let digest = KeyDigest::of("secret");
+    store
+        .administer(&AdminWrite::CreateKey {
+            key: key.clone(),
+            digest,
+        })
+        .await
+        .unwrap();
+    assert_eq!(store.key(&digest).await.unwrap(), Some(key));
+    let read = store.app(project, id).await.unwrap().unwrap();
+    assert_eq!(read.instructions.as_deref(), Some(CANARY));
+}
+
+#[tokio::test]
+async fn no_content_is_in_any_file_before_or_after_a_delete() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let id = write_canaries(&store, &ids).await;
+    write_canaries_of_operators(&store, &ids).await;
+    let (found, searched) = search(dir.path());
+    assert!(
+        found == 0 && searched > 10_000,
+        "{found} in {searched} bytes"
+    );
+    let who = principal(CANARY);
+    let deleted = Write::Delete {
+        conversation: id.into(),
+        at: Timestamp::from_micros(9),
+    };
+    store.apply(&who, &Batch::of(deleted)).await.unwrap();
+    assert_eq!(search(dir.path()).0, 0);
+    store.close().await;
+    assert_eq!(search(dir.path()).0, 0);
+}
+
+#[tokio::test]
+async fn the_search_finds_content_that_is_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (clear(dir.path()), ids());
+    write_canaries(&store, &ids).await;
+    write_canaries_of_operators(&store, &ids).await;
+    assert!(
+        search(dir.path()).0 >= 14,
+        "one for each field: {:?}",
+        search(dir.path())
+    );
+}
+
+#[tokio::test]
+async fn a_copy_of_the_data_from_before_a_delete_does_not_bring_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let (erased, kept) = (make(&store, &ids, 3).await, make(&store, &ids, 3).await);
+    store.close().await;
+    drop(store);
+    let backup = dir.path().join("backup.db");
+    fs::copy(dir.path().join("parlance.db"), &backup).unwrap();
+    let store = open(dir.path());
+    delete(&store, erased).await;
+    store.close().await;
+    drop(store);
+    fs::copy(&backup, dir.path().join("parlance.db")).unwrap();
+    let store = open(dir.path());
+    assert_eq!(read(&store, erased).await, None);
+    assert!(read(&store, kept).await.is_some());
+    let query = ItemQuery::first(Order::OldestFirst, 9);
+    let items = store
+        .items(&principal("ann"), kept.into(), &query)
+        .await
+        .unwrap();
+    assert_eq!(items.rows.len(), 3);
+    while store.sweep(Timestamp::default()).await.unwrap() {}
+    store.close().await;
+    let db = Connection::open(dir.path().join("parlance.db")).unwrap();
+    let rows: i64 = db
+        .query_row("SELECT count(*) FROM items", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(rows, 3, "what was erased is swept");
+}
+
+#[tokio::test]
+async fn a_keyring_that_is_not_the_databases_own_is_refused_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let id = make(&store, &ids, 1).await;
+    store.close().await;
+    drop(store);
+    let other = tempfile::tempdir().unwrap();
+    let stranger = open(other.path());
+    make(&stranger, &ids, 1).await;
+    stranger.close().await;
+    drop(stranger);
+    let keyring = dir.path().join("keyring");
+    let aside = dir.path().join("aside");
+    fs::rename(&keyring, &aside).unwrap();
+    let refused = || Sqlite::open(dir.path(), Options::default()).err().unwrap();
+    let content = || {
+        let db = Connection::open(dir.path().join("parlance.db")).unwrap();
+        let all = "SELECT group_concat(hex(id) || hex(title) || slot || '-' || generation) \
+            FROM conversations, (SELECT group_concat(hex(body)) FROM items)";
+        db.query_row(all, [], |row| row.get::<_, String>(0))
+            .unwrap()
+    };
+    let before = content();
+    assert!(matches!(
+        refused(),
+        OpenError::Keyring(KeyringError::Absent(_))
+    ));
+    assert!(!keyring.exists());
+    copy(&other.path().join("keyring"), &keyring);
+    assert!(matches!(
+        refused(),
+        OpenError::Keyring(KeyringError::Foreign(_))
+    ));
+    fs::remove_dir_all(&keyring).unwrap();
+    copy(&aside, &keyring);
+    let slots = fs::OpenOptions::new()
+        .write(true)
+        .open(keyring.join("slots"))
+        .unwrap();
+    slots.set_len(80).unwrap();
+    assert!(matches!(
+        refused(),
+        OpenError::Keyring(KeyringError::Shorter { .. })
+    ));
+    assert!(content() == before, "the database says what it said");
+    fs::remove_dir_all(&keyring).unwrap();
+    fs::rename(&aside, &keyring).unwrap();
+    assert!(read(&open(dir.path()), id).await.is_some());
+}
+
+#[tokio::test]
+async fn a_keyring_of_an_earlier_time_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    store.close().await;
+    drop(store);
+    let earlier = dir.path().join("earlier");
+    copy(&dir.path().join("keyring"), &earlier);
+    let store = open(dir.path());
+    make(&store, &ids, 1).await;
+    store.close().await;
+    drop(store);
+    fs::remove_dir_all(dir.path().join("keyring")).unwrap();
+    fs::rename(&earlier, dir.path().join("keyring")).unwrap();
+    let refused = Sqlite::open(dir.path(), Options::default()).err().unwrap();
+    let older = matches!(
+        refused,
+        OpenError::Keyring(KeyringError::Older { .. } | KeyringError::Shorter { .. })
+    );
+    assert!(older, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_keyring_without_a_database_is_not_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close().await;
+    fs::remove_file(dir.path().join("parlance.db")).unwrap();
+    let refused = Sqlite::open(dir.path(), Options::default()).err().unwrap();
+    assert!(matches!(refused, OpenError::Orphaned { .. }), "{refused:?}");
+    assert!(dir.path().join("keyring/root.key").exists());
+    assert!(
+        !dir.path().join("parlance.db").exists(),
+        "and no database is made for it"
+    );
+}
+
+#[tokio::test]
+async fn content_does_not_open_in_another_row_or_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let (one, two) = (make(&store, &ids, 2).await, make(&store, &ids, 2).await);
+    store.close().await;
+    drop(store);
+    for moved in [
+        // The title of another conversation.
+        "UPDATE conversations SET title = (SELECT title FROM conversations LIMIT 1 OFFSET 1)",
+        // The title as metadata of the same one.
+        "UPDATE conversations SET metadata = title",
+        // Another item of the same conversation.
+        "UPDATE items SET body = (SELECT body FROM items AS other WHERE seq = 1 \
+            AND other.conversation = items.conversation)",
+        // A conversation's title under another's name.
+        "UPDATE conversations SET slot = (SELECT max(slot) FROM conversations), \
+            generation = (SELECT max(generation) FROM conversations)",
+    ] {
+        let copy_of = tempfile::tempdir().unwrap();
+        fs::copy(
+            dir.path().join("parlance.db"),
+            copy_of.path().join("parlance.db"),
+        )
+        .unwrap();
+        copy(&dir.path().join("keyring"), &copy_of.path().join("keyring"));
+        let db = Connection::open(copy_of.path().join("parlance.db")).unwrap();
+        db.execute(moved, []).unwrap();
+        drop(db);
+        let store = open(copy_of.path());
+        let who = principal("ann");
+        let query = ItemQuery::first(Order::OldestFirst, 9);
+        let mut refused = 0;
+        for id in [one, two] {
+            refused += u32::from(store.conversation(&who, id.into()).await.is_err());
+            refused += u32::from(store.items(&who, id.into(), &query).await.is_err());
+        }
+        assert!(refused > 0, "{moved}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
