@@ -57,7 +57,7 @@ impl Options {
             count: None,
             length: None,
             seed: SEED,
-            canaries: Canaries::Report,
+            canaries: Canaries::Strict,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {

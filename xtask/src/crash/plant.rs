@@ -162,8 +162,9 @@ fn lose_a_conversation(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
 
 /// The row of one conversation under the id of another.
 const COPY: &str = "\
-    INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns) \
-    SELECT project, ?2, app, owner, updated_at, 0, 0, 0 FROM conversations WHERE id = ?1";
+    INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
+        slot, generation) \
+    SELECT project, ?2, app, owner, updated_at, 0, 0, 0, slot, generation FROM conversations WHERE id = ?1";
 
 fn bring_one_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
     for client in &run.clients {
