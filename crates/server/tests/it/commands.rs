@@ -76,6 +76,11 @@ fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
     for (code, args) in [
         (2, &["keys", "create", "--dialect", "klingon"][..]),
         (2, &["keys", "create"]),
+        (2, &["keys", "create", "--dialect", "openai", "--user", ""]),
+        (
+            2,
+            &["keys", "create", "--dialect", "openai", "--user", "a\nb"],
+        ),
         (
             2,
             &[
