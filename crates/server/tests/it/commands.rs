@@ -68,68 +68,71 @@ fn commands_work_without_a_server_too() {
     drop(server);
 }
 
+/// What is wrong, and the exit code that says how: 1 failed, 2 wrong usage.
+const MISTAKES: &[(i32, &[&str])] = &[
+    (2, &["keys", "create", "--dialect", "klingon"]),
+    (2, &["keys", "create"]),
+    (2, &["keys", "create", "--dialect", "openai", "--user", ""]),
+    (
+        2,
+        &["keys", "create", "--dialect", "openai", "--user", "a\nb"],
+    ),
+    (
+        2,
+        &[
+            "keys",
+            "create",
+            "--dialect",
+            "openai",
+            "--scope",
+            "everything",
+        ],
+    ),
+    (2, &["apps", "create", "x", "--mode", "none"]),
+    (2, &["projects", "create", "not a name"]),
+    (2, &["frobnicate"]),
+    (1, &["keys", "create", "--dialect", "admin"]),
+    (
+        1,
+        &["keys", "create", "--dialect", "openai", "--app", "nobody"],
+    ),
+    (
+        1,
+        &[
+            "keys",
+            "create",
+            "--dialect",
+            "openai",
+            "--project",
+            "nobody",
+        ],
+    ),
+    (1, &["keys", "revoke", "00000000000000000000000000000000"]),
+    (1, &["projects", "create", "default"]),
+    (1, &["apps", "create", "default"]),
+    (1, &["apps", "import", "x.yml"]),
+    (2, &["erase"]),
+    (2, &["erase", "--conversation", "not-an-id"]),
+    (
+        1,
+        &[
+            "erase",
+            "--conversation",
+            "conv_00000000000000000000000000000000",
+        ],
+    ),
+    (1, &["erase", "--user", "alice", "--older-than", "30d"]),
+    (1, &["erase", "--user", "alice", "--dry-run"]),
+];
+
 #[test]
 fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
     let place = Place::new();
     let _server = place.serve(&[]);
     let before = place.run(&["keys", "list"]).stdout;
-    for (code, args) in [
-        (2, &["keys", "create", "--dialect", "klingon"][..]),
-        (2, &["keys", "create"]),
-        (2, &["keys", "create", "--dialect", "openai", "--user", ""]),
-        (
-            2,
-            &["keys", "create", "--dialect", "openai", "--user", "a\nb"],
-        ),
-        (
-            2,
-            &[
-                "keys",
-                "create",
-                "--dialect",
-                "openai",
-                "--scope",
-                "everything",
-            ],
-        ),
-        (2, &["apps", "create", "x", "--mode", "none"]),
-        (2, &["projects", "create", "not a name"]),
-        (2, &["frobnicate"]),
-        (1, &["keys", "create", "--dialect", "admin"]),
-        (
-            1,
-            &["keys", "create", "--dialect", "openai", "--app", "nobody"],
-        ),
-        (
-            1,
-            &[
-                "keys",
-                "create",
-                "--dialect",
-                "openai",
-                "--project",
-                "nobody",
-            ],
-        ),
-        (1, &["keys", "revoke", "00000000000000000000000000000000"]),
-        (1, &["projects", "create", "default"]),
-        (1, &["apps", "create", "default"]),
-        (1, &["apps", "import", "x.yml"]),
-        (2, &["erase"]),
-        (2, &["erase", "--conversation", "not-an-id"]),
-        (
-            1,
-            &[
-                "erase",
-                "--conversation",
-                "conv_00000000000000000000000000000000",
-            ],
-        ),
-        (1, &["erase", "--user", "alice", "--older-than", "30d"]),
-        (1, &["erase", "--user", "alice", "--dry-run"]),
-    ] {
+    for (code, args) in MISTAKES {
         let ran = place.run(args);
-        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert_eq!(ran.code, *code, "{args:?}: {ran:?}");
         assert!(
             ran.stdout.is_empty() && !ran.stderr.is_empty(),
             "{args:?}: {ran:?}"
