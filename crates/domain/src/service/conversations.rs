@@ -4,7 +4,7 @@ use super::items::ItemDraft;
 use super::{Service, fault};
 use crate::clock::Timestamp;
 use crate::fault::{Error, Fault, Noun};
-use crate::ids::{AppId, ConversationId, ConversationRef, SectionId};
+use crate::ids::{AppId, ConversationId, ConversationRef, ReceiptId, SectionId};
 use crate::model::first_section;
 use crate::model::{
     Conversation, ConversationQuery, Extras, Metadata, NewConversation, Page, Principal,
@@ -49,6 +49,8 @@ pub struct Deleted {
     pub conversation: ConversationId,
     /// When it became unreachable.
     pub at: Timestamp,
+    /// The receipt, which is signed a moment later.
+    pub receipt: ReceiptId,
 }
 
 impl Service {
@@ -178,22 +180,34 @@ impl Service {
     }
 
     /// Deletes a conversation: from the answer on nothing of it can be read, and its running turn
-    /// is stopped.
+    /// is stopped. `requested_at` is when the request for it came.
     pub async fn delete_conversation(
         &self,
         who: &Principal,
         conversation: ConversationRef,
+        requested_at: Timestamp,
     ) -> Result<Deleted, Error> {
         let at = self.now();
-        match self.change(who, Write::Delete { conversation, at }).await? {
+        let delete = Write::Delete {
+            conversation,
+            receipt: self.new_id(),
+            requested_at: requested_at.min(at),
+            at,
+        };
+        match self.change(who, delete).await? {
             Outcome::Deleted {
                 conversation,
                 running,
+                receipt,
             } => {
                 if let Some(turn) = running {
                     self.cancel_turn(turn);
                 }
-                Ok(Deleted { conversation, at })
+                Ok(Deleted {
+                    conversation,
+                    at,
+                    receipt,
+                })
             }
             Outcome::Done | Outcome::Added { .. } => Err(Fault::Internal.into()),
         }
