@@ -15,7 +15,7 @@ use parlance_store::{Keys, OpenError, Options, Sqlite};
 use parlance_testkit::samples::{app, conversation, item, json, metadata, principal};
 use rusqlite::Connection;
 
-use crate::sqlite::{delete, ids, make, open, read};
+use crate::sqlite::{delete, deletion, ids, make, open, read};
 
 /// A word that stands in everything that is written, and nowhere else.
 const CANARY: &str = "canary-7f3a9c";
@@ -162,11 +162,7 @@ async fn no_content_is_in_any_file_before_or_after_a_delete() {
         "{found} in {searched} bytes"
     );
     let who = principal(CANARY);
-    let deleted = Write::Delete {
-        conversation: id.into(),
-        at: Timestamp::from_micros(9),
-    };
-    store.apply(&who, &Batch::of(deleted)).await.unwrap();
+    store.apply(&who, &Batch::of(deletion(id))).await.unwrap();
     assert_eq!(search(dir.path()).0, 0);
     store.close().await;
     assert_eq!(search(dir.path()).0, 0);
