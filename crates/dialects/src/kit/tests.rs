@@ -123,7 +123,7 @@ async fn every_dialect_has_words_for_every_fault() {
         at: Timestamp::from_millis(1_767_225_600_000),
         method: Method::GET,
         path: "/v1/things".to_owned(),
-        receipt: std::sync::OnceLock::new(),
+        receipt: OnceLock::new(),
         params: Params(
             params
                 .map(|name| (name.to_owned(), format!("<{name}>")))
