@@ -19,7 +19,7 @@ fn told(deleted: &Outcome) -> (ConversationId, Option<TurnId>) {
             running,
             ..
         } => (*conversation, *running),
-        other => panic!("{other:?}"),
+        Outcome::Done | Outcome::Added { .. } => panic!("nothing was deleted: {deleted:?}"),
     }
 }
 
