@@ -5,6 +5,8 @@
 
 mod bench;
 mod conformance;
+mod crash;
+mod http;
 mod stages;
 mod tidy;
 mod tools;
@@ -24,6 +26,9 @@ cargo xtask test                            everything that must hold, SDK runs 
 cargo xtask tidy                            what the compiler does not check
 cargo xtask conformance [DIALECT] [--bless] the vendors' own SDKs against the server
 cargo xtask bench [--seconds N]             requests per second, beside a bare axum server
+cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict]
+                                            kills of the server under load, and what is left
+cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
 ";
 
 fn main() -> ExitCode {
@@ -61,9 +66,11 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
                 .context("`--seconds` takes a whole number")?;
             bench::command(&shop, seconds)
         }
-        // The two halves that `bench` starts as processes of their own.
+        ["crash", rest @ ..] => crash::command(&shop, rest),
+        // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
         ["bench-run", rest @ ..] => bench::measure(rest),
+        ["crash-run", rest @ ..] => crash::run(&shop, rest),
         [] | ["help" | "--help" | "-h"] => {
             say(HELP);
             Ok(true)

@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::time::Instant;
 
 use crate::tools::{Shop, have, have_with, say, succeeds};
-use crate::{conformance, tidy};
+use crate::{conformance, crash, tidy};
 
 /// How a stage ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,11 @@ pub(crate) fn test(shop: &Shop) -> bool {
         } else {
             run.skip(&name, "there is no server to run them against");
         }
+    }
+    if built {
+        run.stage("kills", || crash::bounded(shop).map(Outcome::of));
+    } else {
+        run.skip("kills", "there is no server to kill");
     }
     say(&run.summary());
     run.failed() == 0

@@ -16,6 +16,8 @@ pub const ITEM_TYPE_CHARS_MAX: usize = 64;
 pub const ITEM_ALIAS_CHARS_MAX: usize = 128;
 /// Most rows on one page, whatever a dialect allows.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Bytes of content after which a page ends, though it may have more rows: one row at least is on it.
+pub const PAGE_BYTES_MAX: usize = 24 << 20;
 /// Longest name of a project or an app, in characters.
 pub const NAME_CHARS_MAX: usize = 64;
 /// Random bytes in a key: 192 bits.

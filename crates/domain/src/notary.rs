@@ -120,13 +120,18 @@ mod tests {
         }
     }
 
+    fn unhex(digits: &str) -> Vec<u8> {
+        let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap()).unwrap();
+        let pairs = digits.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| pair.iter().fold(0, |byte, next| byte << 4 | digit(*next));
+        pairs.map(byte).collect()
+    }
+
     /// What was signed, and the signature.
     fn split(json: &str) -> (String, Vec<u8>) {
         let (before, rest) = json.split_once("\"signature\":\"ed25519:").unwrap();
         let (digits, after) = rest.split_once("\",").unwrap();
-        let signature = (0..digits.len()).step_by(2);
-        let signature = signature.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
-        (format!("{before}{after}"), signature.collect())
+        (format!("{before}{after}"), unhex(digits))
     }
 
     #[test]
@@ -160,11 +165,7 @@ mod tests {
     fn the_salt_leads_from_the_conversation_to_the_subject() {
         let (notary, erasure) = (notary(2), erasure());
         let salt = notary.salt(erasure.receipt);
-        let digits = salt.expose();
-        let salt: Vec<u8> = (0..64)
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-            .collect();
+        let salt = unhex(salt.expose());
         let key = hmac::Key::new(hmac::HMAC_SHA256, &salt);
         let tag = hmac::sign(&key, &erasure.conversation.bits().to_be_bytes());
         let subject = notary.subject(erasure.receipt, erasure.conversation);

@@ -64,6 +64,16 @@ pub trait Store: Send + Sync + 'static {
     /// The outcomes are in the order of the writes.
     async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError>;
 
+    /// Deletes a conversation of the project, whoever's it is: for operators, who answer for all of
+    /// them. Otherwise as [`Write::Delete`]. [`StoreError::NoConversation`] if there is none.
+    async fn erase(
+        &self,
+        project: ProjectId,
+        conversation: ConversationRef,
+        receipt: ReceiptId,
+        at: Timestamp,
+    ) -> Result<Outcome, StoreError>;
+
     /// The one question that is asked before a principal is known.
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError>;
 

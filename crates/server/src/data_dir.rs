@@ -14,6 +14,9 @@ const MODE_FILE: u32 = 0o600;
 const SOCKET_NAME: &str = "control.sock";
 /// Longest path that a Unix socket can have on every system, without the end.
 const SOCKET_PATH_BYTES_MAX: usize = 100;
+/// Where a socket is if its path would be too long. Always the same, whatever the environment says:
+/// the server's and the command's may differ.
+const TEMPORARY: &str = "/tmp";
 /// The store's file.
 const DATABASE_NAME: &str = "parlance.db";
 
@@ -96,7 +99,7 @@ impl DataDir {
             .iter()
             .take(8)
             .fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-        let folder = std::env::temp_dir().join(format!("parlance-{bits:016x}"));
+        let folder = Path::new(TEMPORARY).join(format!("parlance-{bits:016x}"));
         match DirBuilder::new().mode(MODE_DIR).create(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(error)

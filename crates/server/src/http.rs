@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parlance_domain::fault::Chain;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::config::Http;
+use crate::patience::Patient;
 
+/// File descriptors that are not for connections: files of the store, sockets, logs.
+const DESCRIPTORS_KEPT: usize = 64;
 /// The pause after the system refused a connection, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,8 +37,11 @@ pub(crate) async fn serve(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let connections = TaskTracker::new();
-    let slots = Arc::new(Semaphore::new(settings.connections_max.get()));
-    let header_timeout = Duration::from_secs(settings.header_timeout_s);
+    let slots = Arc::new(Semaphore::new(connections_max(settings)));
+    let timeouts = Timeouts {
+        header: Duration::from_secs(settings.header_timeout_s),
+        write: Duration::from_secs(settings.write_timeout_s),
+    };
     loop {
         let slot = Arc::clone(&slots).acquire_owned();
         let Some(slot) = stopping.run_until_cancelled(slot).await else {
@@ -52,7 +59,7 @@ pub(crate) async fn serve(
         };
         let (router, stopping) = (router.clone(), stopping.clone());
         connections.spawn(async move {
-            converse(accepted, router, header_timeout, stopping).await;
+            converse(accepted, router, timeouts, stopping).await;
             drop(slot);
         });
     }
@@ -71,11 +78,46 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// How many connections there can be: as many as are set, if the system gives so many descriptors.
+fn connections_max(settings: &Http) -> usize {
+    let limits = getrlimit(Resource::Nofile);
+    // As many as may be had; if that fails, the present limit holds.
+    let raised = Rlimit {
+        current: limits.maximum,
+        maximum: limits.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limits.maximum,
+        Err(_) => limits.current,
+    };
+    let wanted = settings.connections_max.get();
+    let given = current
+        .and_then(|current| usize::try_from(current).ok())
+        .unwrap_or(usize::MAX);
+    let possible = given.saturating_sub(DESCRIPTORS_KEPT).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            connections = possible,
+            "the system gives {given} file descriptors, too few for `http.connections_max`"
+        );
+    }
+    wanted.min(possible)
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy)]
+struct Timeouts {
+    /// To send the head of a request.
+    header: Duration,
+    /// To take something of an answer.
+    write: Duration,
+}
+
 /// Answers the requests of one connection.
 async fn converse(
     stream: TcpStream,
     router: Router,
-    header_timeout: Duration,
+    timeouts: Timeouts,
     stopping: CancellationToken,
 ) {
     // Answers are small and written at once; waiting to fill packets would only delay them.
@@ -87,8 +129,8 @@ async fn converse(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(timeouts.header)
+        .serve_connection(TokioIo::new(Patient::new(stream, timeouts.write)), service);
     let mut connection = std::pin::pin!(connection);
     let done = tokio::select! {
         done = connection.as_mut() => done,

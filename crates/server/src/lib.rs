@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod data_dir;
 mod http;
+mod patience;
 mod serve;
 mod telemetry;
 mod wiring;

@@ -1,6 +1,7 @@
 //! `parlance serve`: from an empty directory to the last answered request.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
@@ -62,7 +63,13 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let stopping = on_signal()?;
     let router = router(service, config.http.options(), metrics);
     http::serve(listener, router, &config.http, stopping).await?;
-    tasks.shut_down().await;
+    let limit = Duration::from_secs(config.http.shutdown_timeout_s);
+    if tokio::time::timeout(limit, tasks.shut_down())
+        .await
+        .is_err()
+    {
+        tracing::warn!("stopped before all background work was done");
+    }
     control.close();
     store.close().await;
     tracing::info!("stopped");
@@ -136,7 +143,14 @@ fn router(
         )
         .with_state(Operators { service, metrics });
     // Said plainly, so that nobody takes a dialect's 404 for a wrong address.
-    let later = ["/admin", "/admin/{*rest}", "/console", "/console/{*rest}"];
+    let later = [
+        "/admin",
+        "/admin/",
+        "/admin/{*rest}",
+        "/console",
+        "/console/",
+        "/console/{*rest}",
+    ];
     let later = later.into_iter().fold(Router::new(), |router, path| {
         router.route(path, any(not_yet))
     });

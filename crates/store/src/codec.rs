@@ -157,7 +157,6 @@ pub(crate) fn kinds(filter: &ItemFilter) -> (i64, Option<&str>) {
         ItemFilter::OfType(item_type) => {
             let kinds = match item_type.name() {
                 "message" => 0b001_1111,
-                "event" => 0b100_0000,
                 _ => 0,
             };
             (kinds, Some(item_type.name()))

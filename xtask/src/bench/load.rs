@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::client::{Client, find};
+use crate::http::{Client, find};
 
 /// A way of using a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,6 @@
 //! Generator, server and `hello` share the cores, so the generator is as cheap as it can be: one
 //! thread, raw TCP, requests written beforehand.
 
-mod client;
 pub(crate) mod hello;
 mod load;
 mod report;

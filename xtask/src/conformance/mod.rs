@@ -18,6 +18,9 @@ use kit::{Kit, Tool};
 use script::Job;
 pub(crate) use server::Server;
 
+/// What the server is built as, and what drives it where that has to be quick.
+pub(crate) const PROFILE: &str = "conformance";
+
 /// The folders of `conformance/` that hold runs.
 pub(crate) const DIALECTS: &[&str] = &["openai", "dify", "coze", "openhands", "cross"];
 
@@ -62,7 +65,7 @@ pub(crate) fn build(shop: &Shop) -> anyhow::Result<bool> {
         "--package",
         "parlance-server",
         "--profile",
-        "conformance",
+        PROFILE,
     ]))?;
     Ok(true)
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -21,14 +21,16 @@ const LISTENING: &str = "listening on ";
 pub(crate) struct Server {
     binary: PathBuf,
     folder: PathBuf,
+    settings: Vec<(String, String)>,
     child: Child,
     url: String,
+    kept: bool,
 }
 
 impl Server {
     /// Starts the server that the conformance profile has built.
     pub(super) fn start(shop: &Shop, task: &str) -> anyhow::Result<Self> {
-        let binary = shop.built("conformance", "parlance");
+        let binary = shop.built(super::PROFILE, "parlance");
         let folder = shop.scratch(&format!("conformance-{task}"));
         Self::launch(binary, folder, &[])
     }
@@ -43,34 +45,57 @@ impl Server {
             fs::remove_dir_all(&folder).context("could not remove old data")?;
         }
         fs::create_dir_all(&folder).context("could not make a folder for the data")?;
-        let log = File::create(folder.join("server.log")).context("could not make a log")?;
-        let mut command = parlance(&binary, &folder);
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder.join("data"));
-        command.envs(settings.iter().copied());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("could not start the server")?;
-        let stderr = child
-            .stderr
-            .take()
-            .context("the server has no standard error")?;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let settings: Vec<_> = settings.iter().map(owned).collect();
+        let (child, finding) = spawn(&binary, &folder, &settings)?;
         let mut server = Self {
             binary,
             folder,
+            settings,
             child,
             url: String::new(),
+            kept: false,
         };
-        let (found, finding) = channel();
-        thread::spawn(move || watch(BufReader::new(stderr), log, &found));
-        let Ok(url) = finding.recv_timeout(PATIENCE) else {
-            bail!("the server did not start: {}", server.log());
-        };
-        server.url = url;
+        server.found(&finding)?;
         Ok(server)
+    }
+
+    /// Kills the server as the system does when it runs out of memory: it learns nothing of it.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().context("could not kill the server")?;
+        self.child.wait().context("could not wait for the server")?;
+        Ok(())
+    }
+
+    /// Starts it again, over what it has left.
+    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
+        let finding = self.begin()?;
+        self.found(&finding)
+    }
+
+    /// Starts it again, without waiting for it.
+    pub(crate) fn begin(&mut self) -> anyhow::Result<Receiver<String>> {
+        let (child, finding) = spawn(&self.binary, &self.folder, &self.settings)?;
+        self.child = child;
+        Ok(finding)
+    }
+
+    fn found(&mut self, finding: &Receiver<String>) -> anyhow::Result<()> {
+        let Ok(url) = finding.recv_timeout(PATIENCE) else {
+            bail!("the server did not start: {}", self.log());
+        };
+        self.url = url;
+        Ok(())
+    }
+
+    /// Where its data and its log are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Leaves the data where they are in the end.
+    pub(crate) const fn keep(&mut self) {
+        self.kept = true;
     }
 
     /// `http://host:port`.
@@ -100,6 +125,11 @@ impl Server {
 
     /// Tells the server to stop and waits until it has, with nothing to complain about.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.end()
+    }
+
+    /// The same, and its data stay as long as this does.
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
         must(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
         let status = self.child.wait().context("could not wait for the server")?;
         if !status.success() {
@@ -121,8 +151,36 @@ impl Drop for Server {
         // It may have stopped already, and its log is worth keeping until the next run.
         drop(self.child.kill());
         drop(self.child.wait());
-        drop(fs::remove_dir_all(self.folder.join("data")));
+        if !self.kept {
+            drop(fs::remove_dir_all(self.folder.join("data")));
+        }
     }
+}
+
+/// Starts the server over the data in its folder. Its address comes when it listens.
+fn spawn(
+    binary: &Path,
+    folder: &Path,
+    settings: &[(String, String)],
+) -> anyhow::Result<(Child, Receiver<String>)> {
+    let log = folder.join("server.log");
+    let log = File::options().create(true).append(true).open(log);
+    let log = log.context("could not open a log")?;
+    let mut command = parlance(binary, folder);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.join("data"));
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().context("could not start the server")?;
+    let stderr = child.stderr.take();
+    let stderr = stderr.context("the server has no standard error")?;
+    let (found, finding) = channel();
+    thread::spawn(move || watch(BufReader::new(stderr), log, &found));
+    Ok((child, finding))
 }
 
 /// The program, with nothing of this process's environment that could configure it.

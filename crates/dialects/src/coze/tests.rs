@@ -20,6 +20,7 @@ fn context() -> Context {
         path: "/coze/v3/chat/completions".to_owned(),
         params: Params::default(),
         receipt: std::sync::OnceLock::new(),
+        closing: std::sync::atomic::AtomicBool::new(false),
     }
 }
 

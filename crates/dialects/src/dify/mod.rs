@@ -14,11 +14,11 @@ mod run;
 mod stream;
 
 use axum::response::Response;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use parlance_domain::fault::CredentialProblem;
 use parlance_domain::{AppId, ConversationRef, Fault, Id};
 
-use crate::kit::{Context, Dialect, Example, Route};
+use crate::kit::{Context, Dialect, Example, Route, reply};
 
 /// The release whose behaviour this is: what `X-Version` and the index say.
 const SERVER_VERSION: &str = "1.16.0";
@@ -38,7 +38,9 @@ impl Dialect for Dify {
 
     /// A header without a space counts as none, as Dify has it; the scheme is in any case.
     fn credential(headers: &HeaderMap) -> Result<Option<&str>, CredentialProblem> {
-        let header = headers.get(AUTHORIZATION).map(HeaderValue::to_str);
+        let header =
+            reply::single(headers, "authorization").map_err(|_| CredentialProblem::BadScheme)?;
+        let header = header.map(HeaderValue::to_str);
         let Some((scheme, key)) = header
             .transpose()
             .map_err(|_| CredentialProblem::BadScheme)?

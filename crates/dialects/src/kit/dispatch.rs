@@ -2,12 +2,14 @@
 //! logged and counted here.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use metrics::{Counter, Histogram};
 use parlance_domain::fault::{Chain, CredentialProblem};
@@ -21,6 +23,8 @@ use super::{Context, Entry, Failure, HttpOptions, Reply, body};
 /// Most bytes that are read of a body that comes without a usable key.
 const STRANGERS_BODY_BYTES_MAX: usize = 64 << 10;
 
+/// Longest wait for it.
+const STRANGERS_BODY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// What every answer to a delete carries: `er_...; salt=...`.
 const RECEIPT_HEADER: HeaderName = HeaderName::from_static("parlance-erasure-receipt");
 
@@ -105,7 +109,7 @@ impl Endpoint {
     /// nothing.
     pub(super) async fn answer(&self, params: Option<Params>, request: Request) -> Response {
         let Some(params) = params else {
-            return self.mounted.refuse(Fault::NoSuchRoute, &request);
+            return self.mounted.refuse(Fault::NoSuchRoute, request).await;
         };
         let since = Instant::now();
         let context = self.mounted.context(params, &request);
@@ -127,10 +131,12 @@ impl Endpoint {
         };
         let access = match self.authorise(request.headers()).await {
             Ok(access) => access,
-            Err(error) => return Err(self.refusal(error, request).await),
+            Err(error) => return Err(self.refusal(error, &context, request).await),
         };
         let (parts, body) = request.into_parts();
-        let body = body::read(&parts.headers, body, &mounted.options).await?;
+        let body = body::read(&parts.headers, body, &mounted.options).await;
+        // What is left of it would be taken for the next request.
+        let body = body.inspect_err(|_| context.close_connection())?;
         let query = Query::parse(parts.uri.query());
         let service = mounted.service.clone();
         call(Call {
@@ -146,23 +152,21 @@ impl Endpoint {
 
     /// What a request without a usable key is told: that, unless the vendor looks at bodies first
     /// and finds this one wrong. Of a stranger's body only a little is read.
-    async fn refusal(&self, error: Error, request: Request) -> Failure {
-        let Some(check) = self.route.before_key else {
+    async fn refusal(&self, error: Error, context: &Context, request: Request) -> Failure {
+        let is_stranger = matches!(error.fault, Fault::Unauthenticated(_));
+        let Some(check) = self.route.before_key.filter(|_| is_stranger) else {
+            context.drain(request).await;
             return error.into();
         };
-        if !matches!(error.fault, Fault::Unauthenticated(_)) {
-            return error.into();
-        }
         let mut options = HttpOptions::clone(&self.mounted.options);
         options.body_bytes_max = options.body_bytes_max.min(STRANGERS_BODY_BYTES_MAX);
+        options.body_pause_max = options.body_pause_max.min(STRANGERS_BODY_PAUSE_MAX);
         let (parts, body) = request.into_parts();
-        match body::read(&parts.headers, body, &options).await {
-            Ok(body) => match check(&parts.headers, &body) {
-                Ok(()) => error.into(),
-                Err(failure) => failure,
-            },
-            Err(_) => error.into(),
-        }
+        let Ok(body) = body::read(&parts.headers, body, &options).await else {
+            context.close_connection();
+            return error.into();
+        };
+        check(&parts.headers, &body).map_or_else(|failure| failure, |()| error.into())
     }
 
     async fn authorise(&self, headers: &HeaderMap) -> Result<Arc<Access>, Error> {
@@ -186,6 +190,20 @@ impl Endpoint {
     }
 }
 
+impl Context {
+    /// The connection cannot be used again: something of the request is still to come.
+    fn close_connection(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads a body that nobody will look at, so that the connection can be used again.
+    async fn drain(&self, request: Request) {
+        if !body::drain(request.into_body()).await {
+            self.close_connection();
+        }
+    }
+}
+
 impl Mounted {
     pub(super) fn context(&self, params: Params, request: &Request) -> Arc<Context> {
         let uri = request.extensions().get::<axum::extract::OriginalUri>();
@@ -197,12 +215,14 @@ impl Mounted {
             path: path.to_owned(),
             params,
             receipt: OnceLock::new(),
+            closing: AtomicBool::new(false),
         })
     }
 
     /// A fault outside every route, in the dialect's words.
-    pub(super) fn refuse(&self, fault: Fault, request: &Request) -> Response {
-        let context = self.context(Params::default(), request);
+    pub(super) async fn refuse(&self, fault: Fault, request: Request) -> Response {
+        let context = self.context(Params::default(), &request);
+        context.drain(request).await;
         self.finish(Err(fault.into()), &context, "none")
     }
 
@@ -229,6 +249,11 @@ impl Mounted {
         );
         if let Some(receipt) = context.receipt.get() {
             self.add_receipt(&mut response, *receipt);
+        }
+        if context.closing.load(Ordering::Relaxed) {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Ok(id) = HeaderValue::try_from(request_id) {
             response

@@ -10,6 +10,7 @@ pub(crate) mod route;
 pub(crate) mod sse;
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -150,7 +151,7 @@ impl Default for HttpOptions {
 }
 
 /// One request, as far as answers depend on it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Context {
     /// The request's own number; `x-request-id` says it in hexadecimal.
     pub(crate) request: u128,
@@ -164,6 +165,8 @@ pub(crate) struct Context {
     pub(crate) params: Params,
     /// The receipt that the answer names: of what this request has erased, or finds erased.
     pub(crate) receipt: OnceLock<ReceiptId>,
+    /// Whether its connection is to be closed with the answer.
+    pub(crate) closing: AtomicBool,
 }
 
 /// Why a handler does not answer as asked.

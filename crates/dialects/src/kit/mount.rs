@@ -69,9 +69,9 @@ fn router<S: Clone + Send + Sync + 'static>(mounted: &Arc<Mounted>, routes: &[Ro
     }
     let (missing, wrong) = (Arc::clone(mounted), Arc::clone(mounted));
     router
-        .fallback(async move |request: Request| missing.refuse(Fault::NoSuchRoute, &request))
+        .fallback(async move |request: Request| missing.refuse(Fault::NoSuchRoute, request).await)
         .method_not_allowed_fallback(async move |request: Request| {
-            wrong.refuse(Fault::MethodNotAllowed, &request)
+            wrong.refuse(Fault::MethodNotAllowed, request).await
         })
 }
 

@@ -1,6 +1,8 @@
 //! JSON objects whose values are kept as text, so that nothing of them changes: the text of a number
 //! included, which a tree would write in its own way.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use parlance_domain::Json;
@@ -19,12 +21,18 @@ impl RawObject {
         serde_json::from_str(text).ok()
     }
 
-    /// The value of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
-        self.0
-            .iter()
-            .find(|(own, _)| own == key)
-            .map(|(_, value)| value)
+    /// `head`, and after it what `rest` has besides, without the key `but`. The time grows with the
+    /// size of `rest`, however many keys it has.
+    pub(crate) fn headed<const N: usize>(head: [(&str, Json); N], rest: &Self, but: &str) -> Self {
+        let mut pairs = Vec::with_capacity(N + rest.0.len());
+        pairs.extend(head.map(|(key, value)| (key.to_owned(), value)));
+        for (key, value) in &rest.0 {
+            let is_there = pairs.iter().take(N).any(|(own, _)| own == key);
+            if !is_there && key != but {
+                pairs.push((key.clone(), value.clone()));
+            }
+        }
+        Self(pairs)
     }
 
     /// Sets the value of a key, in its old place or at the end.
@@ -35,9 +43,12 @@ impl RawObject {
         }
     }
 
-    /// The pairs in order.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &Json)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Json> {
+        self.0
+            .iter()
+            .find(|(own, _)| own == key)
+            .map(|(_, value)| value)
     }
 }
 
@@ -53,11 +64,21 @@ impl<'de> Deserialize<'de> for RawObject {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
-                let mut object = RawObject::default();
+                let (mut pairs, mut places) = (Vec::new(), BTreeMap::new());
                 while let Some((key, value)) = map.next_entry::<String, Json>()? {
-                    object.set(&key, value);
+                    match places.entry(key) {
+                        Entry::Vacant(place) => {
+                            pairs.push((place.key().clone(), value));
+                            place.insert(pairs.len() - 1);
+                        }
+                        Entry::Occupied(place) => {
+                            if let Some((_, old)) = pairs.get_mut(*place.get()) {
+                                *old = value;
+                            }
+                        }
+                    }
                 }
-                Ok(object)
+                Ok(RawObject(pairs))
             }
         }
 

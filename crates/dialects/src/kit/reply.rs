@@ -61,12 +61,33 @@ pub(crate) fn retry_after(headers: &mut HeaderMap, wait: std::time::Duration) {
     );
 }
 
+/// The value of a header. One that is given twice has to say the same twice: otherwise whoever adds a
+/// header on the way, a proxy for instance, and the client could mean different things.
+pub(crate) fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Result<Option<&'a HeaderValue>, Repeated> {
+    let mut values = headers.get_all(name).into_iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
+    if values.all(|other| other == first) {
+        Ok(Some(first))
+    } else {
+        Err(Repeated)
+    }
+}
+
+/// A header is given twice, with different values.
+#[derive(Debug)]
+pub(crate) struct Repeated;
+
 /// The credential of an `Authorization: Bearer` header, the scheme in any case.
 pub(crate) fn bearer(
     headers: &HeaderMap,
 ) -> Result<Option<&str>, parlance_domain::fault::CredentialProblem> {
     use parlance_domain::fault::CredentialProblem::BadScheme;
-    let Some(header) = headers.get(http::header::AUTHORIZATION) else {
+    let Some(header) = single(headers, "authorization").map_err(|_| BadScheme)? else {
         return Ok(None);
     };
     let text = header.to_str().map_err(|_| BadScheme)?;

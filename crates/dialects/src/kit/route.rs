@@ -184,10 +184,32 @@ impl Call {
     }
 }
 
+/// Bodies over this are read beside the runtime's own threads, which others need meanwhile.
+const LARGE_BODY_BYTES: usize = 128 << 10;
+
+/// Runs work whose time grows with a body of so many bytes, where it holds up nobody else.
+pub(crate) fn beside_runtime<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(RuntimeFlavor::MultiThread) if bytes > LARGE_BODY_BYTES => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
+}
+
 /// Reads JSON.
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Error> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Error::from(Fault::MalformedBody(MalformedBody::NotUtf8)))?;
+    beside_runtime(text.len(), || parse_text(text))
+}
+
+fn parse_text(text: &str) -> Result<Value, Error> {
+    if names_private_token(text) {
+        return Err(Fault::MalformedBody(MalformedBody::NotJson { at: 0 }).into());
+    }
     serde_json::from_str(text).map_err(|error| {
         let lines = text
             .split_inclusive('\n')
@@ -196,6 +218,33 @@ pub(crate) fn parse(body: &[u8]) -> Result<Value, Error> {
         let at = before + error.column().saturating_sub(1);
         Fault::MalformedBody(MalformedBody::NotJson { at }).into()
     })
+}
+
+/// Whether a string in the text is one of the names by which `serde_json` hands numbers and raw values
+/// to itself. An object with such a key would be taken for what it is not.
+fn names_private_token(text: &str) -> bool {
+    const PRIVATE: &str = "$serde_json::private::";
+    if !text.contains(PRIVATE) && !text.contains("\\u") {
+        return false;
+    }
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('"') {
+        let mut escaped = false;
+        let end = after.bytes().position(|byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        let Some((inside, next)) = end.and_then(|end| after.split_at_checked(end)) else {
+            return false;
+        };
+        let plain = serde_json::from_str::<String>(&format!("\"{inside}\""));
+        if plain.is_ok_and(|plain| plain.starts_with(PRIVATE)) {
+            return true;
+        }
+        rest = next.strip_prefix('"').unwrap_or(next);
+    }
+    false
 }
 
 /// The parameters of a path.

@@ -124,6 +124,7 @@ async fn every_dialect_has_words_for_every_fault() {
         method: Method::GET,
         path: "/v1/things".to_owned(),
         receipt: OnceLock::new(),
+        closing: AtomicBool::new(false),
         params: Params(
             params
                 .map(|name| (name.to_owned(), format!("<{name}>")))

@@ -2,7 +2,7 @@
 
 use parlance_domain::{Error, Principal, Reason, User};
 
-use crate::kit::Call;
+use crate::kit::{Call, reply};
 
 const ISOLATION_KEY: &str = "x-ms-user-isolation-key";
 const IDENTITY: &str = "x-ms-user-identity";
@@ -22,7 +22,15 @@ pub(super) fn principal(call: &Call) -> Result<Principal, Error> {
 }
 
 fn header(call: &Call, name: &'static str) -> Result<Option<User>, Error> {
-    let Some(value) = call.headers.get(name) else {
+    let twice = |_| {
+        Error::invalid(
+            name,
+            Reason::Malformed {
+                expected: "one value",
+            },
+        )
+    };
+    let Some(value) = reply::single(&call.headers, name).map_err(twice)? else {
         return Ok(None);
     };
     let malformed = || {

@@ -155,17 +155,8 @@ fn opaque(raw: &RawObject, map: &Map<String, Value>, item_type: ItemType) -> Ite
 
 /// `head`, and after it what else the client gave, except for the id.
 fn payload<const N: usize>(head: [(&str, Json); N], raw: &RawObject) -> Json {
-    let mut payload = RawObject::default();
-    for (key, value) in head {
-        payload.set(key, value);
-    }
-    for (key, value) in raw.pairs() {
-        if key != "id" && payload.get(key).is_none() {
-            payload.set(key, value.clone());
-        }
-    }
     // An object of texts always has a text, so the fallback is never taken.
-    Json::of(&payload).unwrap_or_default()
+    Json::of(&RawObject::headed(head, raw, "id")).unwrap_or_default()
 }
 
 fn text_json(text: &str) -> Json {
@@ -272,29 +263,18 @@ fn part(role: Role, value: &Value, text: &Json, at: &str) -> Result<Json, Error>
         Some(list) if list.text().starts_with('[') => list.clone(),
         _ => Json::from(&json!([])),
     };
-    let mut part = RawObject::default();
-    part.set("type", text_json(part_type));
-    part.set("annotations", list("annotations"));
-    part.set("logprobs", list("logprobs"));
-    for (key, value) in raw
-        .pairs()
-        .filter(|(key, _)| !matches!(*key, "annotations" | "logprobs"))
-    {
-        part.set(key, value.clone());
-    }
-    Ok(Json::of(&part).unwrap_or_default())
+    let head = [
+        ("type", text_json(part_type)),
+        ("annotations", list("annotations")),
+        ("logprobs", list("logprobs")),
+    ];
+    Ok(Json::of(&RawObject::headed(head, &raw, "")).unwrap_or_default())
 }
 
 /// An item on the wire: its id, and what is kept of it.
 pub(super) fn render(item: &Item) -> Json {
-    let mut rendered = RawObject::default();
-    rendered.set("id", text_json(&text(item)));
-    for (key, value) in RawObject::parse(item.content.payload.text())
-        .unwrap_or_default()
-        .pairs()
-    {
-        rendered.set(key, value.clone());
-    }
+    let payload = RawObject::parse(item.content.payload.text()).unwrap_or_default();
+    let rendered = RawObject::headed([("id", text_json(&text(item)))], &payload, "");
     Json::of(&rendered).unwrap_or_default()
 }
 

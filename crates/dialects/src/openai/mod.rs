@@ -35,7 +35,7 @@ impl Dialect for OpenAi {
     }
 
     fn credential(headers: &HeaderMap) -> Result<Option<&str>, CredentialProblem> {
-        match headers.get("api-key") {
+        match reply::single(headers, "api-key").map_err(|_| CredentialProblem::BadScheme)? {
             Some(key) => key
                 .to_str()
                 .map(Some)

@@ -22,7 +22,7 @@ use http::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderValue, PRAGMA};
 use parlance_domain::fault::CredentialProblem;
 use parlance_domain::{AppId, ConversationRef, Fault, Id};
 
-use crate::kit::{Context, Dialect, Example, Route};
+use crate::kit::{Context, Dialect, Example, Route, reply};
 
 /// The dialect of OpenHands.
 pub(crate) struct OpenHands;
@@ -44,8 +44,8 @@ impl Dialect for OpenHands {
 
     fn credential(headers: &HeaderMap) -> Result<Option<&str>, CredentialProblem> {
         // Only this header counts: `Authorization` is for OpenHands's closed cloud.
-        headers
-            .get("x-session-api-key")
+        reply::single(headers, "x-session-api-key")
+            .map_err(|_| CredentialProblem::BadScheme)?
             .map(|key| key.to_str().map_err(|_| CredentialProblem::BadScheme))
             .transpose()
     }

@@ -171,6 +171,13 @@ async fn nobody_else_is_told_of_a_receipt() {
     }
 }
 
+/// The bytes of 64 hexadecimal digits.
+fn unhex(digits: &str) -> Vec<u8> {
+    let (high, low) = digits.split_at(32);
+    let half = |digits| u128::from_str_radix(digits, 16).unwrap().to_be_bytes();
+    [half(high), half(low)].concat()
+}
+
 #[tokio::test]
 async fn the_salt_of_the_header_shows_what_the_signed_receipt_is_about() {
     let app = TestApp::new().await;
@@ -182,17 +189,11 @@ async fn the_salt_of_the_header_shows_what_the_signed_receipt_is_about() {
         assert_eq!(app.service.sign_receipts().await.unwrap(), 1);
         let record = app.service.receipt(app.project.id, receipt).await;
         let json = record.unwrap().unwrap().json.unwrap();
-        let salt: Vec<u8> = (0..salt.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&salt[at..at + 2], 16).unwrap())
-            .collect();
-        let salt = hmac::Key::new(hmac::HMAC_SHA256, &salt);
+        let salt = hmac::Key::new(hmac::HMAC_SHA256, &unhex(&salt));
         let subject = hmac::sign(&salt, &id.bits().to_be_bytes());
-        let subject: String = subject
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let (high, low) = subject.as_ref().split_at(16);
+        let half = |bytes: &[u8]| u128::from_be_bytes(bytes.try_into().unwrap());
+        let subject = format!("{:032x}{:032x}", half(high), half(low));
         assert!(
             json.contains(&format!("\"subject\":\"{subject}\"")),
             "{json}"

@@ -147,3 +147,131 @@ async fn unknown_fields_and_parameters_change_nothing_where_the_vendor_ignores_t
     .await;
     assert_eq!(listed.status, 200, "{}", listed.text());
 }
+
+#[tokio::test]
+async fn an_item_of_very_many_keys_is_read_and_given_back() {
+    let app = TestApp::new().await;
+    let key = app.key("openai").to_owned();
+    let fields: Vec<String> = (0..100_000)
+        .map(|number| format!(",\"k{number}\":{number}"))
+        .collect();
+    let fields = fields.concat();
+    let body = format!("{{\"items\":[{{\"type\":\"wide\"{fields}}}]}}");
+    let made = send(&app, "POST", "/v1/conversations", Some(&key), &body)
+        .await
+        .json();
+    let path = format!("/v1/conversations/{}/items", made["id"].as_str().unwrap());
+    let items = send(&app, "GET", &path, Some(&key), "").await.json();
+    assert_eq!(items["data"][0]["k99999"], 99_999);
+}
+
+#[tokio::test]
+async fn names_that_a_parser_uses_for_itself_are_refused_however_they_are_written() {
+    let app = TestApp::new().await;
+    let key = app.key("openai").to_owned();
+    for name in [
+        "$serde_json::private::Number",
+        "\\u0024serde_json::private::RawValue",
+    ] {
+        let part = format!("{{\"{name}\":\"{{}}\"}}");
+        let body = format!("{{\"items\":[{{\"role\":\"user\",\"content\":[{part}]}}]}}");
+        let answer = send(&app, "POST", "/v1/conversations", Some(&key), &body).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+    }
+    let body =
+        "{\"items\":[{\"role\":\"user\",\"content\":\"say \\u0024serde_json, or \\\"x\\\"\"}]}";
+    let answer = send(&app, "POST", "/v1/conversations", Some(&key), body).await;
+    assert_eq!(
+        answer.status,
+        200,
+        "a text may speak of them: {}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn a_header_that_is_given_twice_must_say_the_same_twice() {
+    let app = TestApp::new().await;
+    let key = format!("Bearer {}", app.key("openai"));
+    for (name, values, expected) in [
+        ("x-ms-user-isolation-key", ["", "bob"], 400),
+        ("x-ms-user-isolation-key", ["alice", "bob"], 400),
+        ("x-ms-user-isolation-key", ["alice", "alice"], 200),
+        ("authorization", [key.as_str(), "Bearer sk-other"], 401),
+        ("api-key", ["sk-one", "sk-other"], 401),
+    ] {
+        let mut request = Request::builder().uri("/openai/v1/conversations");
+        if !matches!(name, "authorization" | "api-key") {
+            request = request.header("authorization", &key);
+        }
+        for value in values {
+            request = request.header(name, value);
+        }
+        let answer = app.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(
+            answer.status,
+            expected,
+            "{name}: {values:?}: {}",
+            answer.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn events_are_no_items_of_any_type() {
+    let app = TestApp::new().await;
+    let key = app.key("openhands.alice").to_owned();
+    let made = send(&app, "POST", "/api/conversations", Some(&key), "{}")
+        .await
+        .json();
+    let id = made["conversation_id"].as_str().unwrap();
+    let key = app.key("openai.alice").to_owned();
+    let path = format!("/v1/conversations/conv_{id}/items?item_type=event");
+    let items = send(&app, "GET", &path, Some(&key), "").await.json();
+    assert_eq!(items["data"], serde_json::json!([]));
+}
+
+/// A model with a defect.
+struct Defective;
+
+#[async_trait::async_trait]
+impl parlance_domain::upstream::Model for Defective {
+    async fn answer(
+        &self,
+        _: parlance_domain::upstream::ModelRequest,
+    ) -> Result<parlance_domain::upstream::ModelStream, parlance_domain::upstream::ModelError> {
+        panic!("a defect")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_panics_fails_and_leaves_the_conversation_free() {
+    let app = TestApp::with_model(std::sync::Arc::new(Defective)).await;
+    let key = app.key("dify").to_owned();
+    let ask = "{\"query\":\"x\",\"inputs\":{},\"user\":\"ann\"}";
+    let failed = send(&app, "POST", "/dify/v1/chat-messages", Some(&key), ask).await;
+    assert_eq!(failed.status, 400, "{}", failed.text());
+    let listed = send(
+        &app,
+        "GET",
+        "/dify/v1/conversations?user=ann",
+        Some(&key),
+        "",
+    )
+    .await
+    .json();
+    let id = listed["data"][0]["id"].as_str().unwrap();
+    // Longer than the first pause before the failure is recorded again.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let again = ask.replace(
+        "\"query\"",
+        &format!("\"conversation_id\":\"{id}\",\"query\""),
+    );
+    let failed = send(&app, "POST", "/dify/v1/chat-messages", Some(&key), &again).await;
+    assert_eq!(
+        failed.status,
+        400,
+        "not 429, as it would be for a turn that runs: {}",
+        failed.text()
+    );
+}

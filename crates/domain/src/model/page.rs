@@ -85,7 +85,7 @@ pub enum ItemFilter {
     Everything,
     /// All but OpenHands's events: what OpenAI can show.
     NoEvents,
-    /// Only those of a type, `message` included.
+    /// Only those of a type, `message` included; never OpenHands's events, whatever the type.
     OfType(ItemType),
     /// Messages of the user and of the assistant: what Dify and Coze can show.
     Dialogue,
@@ -128,7 +128,7 @@ pub struct ItemQuery {
     pub settled: bool,
     /// Only those of this turn.
     pub turn: Option<TurnId>,
-    /// At most so many rows; 0 gives an empty page.
+    /// At most so many rows; 0 gives an empty page. A page of very large items may end earlier.
     pub rows_max: u32,
 }
 

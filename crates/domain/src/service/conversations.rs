@@ -7,9 +7,13 @@ use crate::fault::{Error, Fault, Noun};
 use crate::ids::{AppId, ConversationId, ConversationRef, ReceiptId, SectionId};
 use crate::model::first_section;
 use crate::model::{
-    Conversation, ConversationQuery, Extras, Metadata, NewConversation, Page, Principal,
+    Conversation, ConversationQuery, Cursor, Extras, Metadata, NewConversation, Order, Page,
+    Principal, ProjectId, Sort, User,
 };
-use crate::store::{Batch, Outcome, Write};
+use crate::store::{Batch, Outcome, StoreError, Write};
+
+/// Conversations of a user that are looked up at once to be erased.
+const ERASED_AT_A_TIME: u32 = 100;
 
 /// A conversation that a client wants.
 #[derive(Clone, Debug)]
@@ -194,19 +198,79 @@ impl Service {
             requested_at: requested_at.min(at),
             at,
         };
-        match self.change(who, delete).await? {
+        let outcome = self.change(who, delete).await?;
+        self.deleted(&outcome, at)
+    }
+
+    /// Deletes a conversation of the project, whoever's it is; none if there is none.
+    pub async fn erase_conversation(
+        &self,
+        project: ProjectId,
+        conversation: ConversationRef,
+    ) -> Result<Option<Deleted>, Error> {
+        let at = self.now();
+        match self
+            .store()
+            .erase(project, conversation, self.new_id(), at)
+            .await
+        {
+            Ok(outcome) => self.deleted(&outcome, at).map(Some),
+            Err(StoreError::NoConversation) => Ok(None),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    /// Deletes all conversations of a user of the project, one after the other, those included that
+    /// are made meanwhile. Gives their number.
+    pub async fn erase_user(&self, project: ProjectId, user: User) -> Result<u64, Error> {
+        let who = Principal {
+            project,
+            user: Some(user),
+            app: None,
+        };
+        let query = ConversationQuery {
+            sort: Sort::Created,
+            order: Order::OldestFirst,
+            cursor: Cursor::default(),
+            app: None,
+            rows_max: ERASED_AT_A_TIME,
+        };
+        let mut erased = 0;
+        loop {
+            let page = self.conversations(&who, &query).await?;
+            if page.rows.is_empty() {
+                return Ok(erased);
+            }
+            for conversation in page.rows {
+                let of = conversation.id.into();
+                match self.delete_conversation(&who, of, self.now()).await {
+                    Ok(_) => erased += 1,
+                    // Somebody else was faster.
+                    Err(Error {
+                        fault: Fault::NotFound(Noun::Conversation),
+                        ..
+                    }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// What is known of a delete, whose running turn is stopped here.
+    fn deleted(&self, outcome: &Outcome, at: Timestamp) -> Result<Deleted, Error> {
+        match outcome {
             Outcome::Deleted {
                 conversation,
                 running,
                 receipt,
             } => {
                 if let Some(turn) = running {
-                    self.cancel_turn(turn);
+                    self.cancel_turn(*turn);
                 }
                 Ok(Deleted {
-                    conversation,
+                    conversation: *conversation,
                     at,
-                    receipt,
+                    receipt: *receipt,
                 })
             }
             Outcome::Done | Outcome::Added { .. } => Err(Fault::Internal.into()),

@@ -4,9 +4,11 @@
 //! before its first event, its output before its last.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +27,11 @@ use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
 
 /// Newest messages that a model is given.
 const HISTORY_MESSAGES_MAX: u32 = 100;
+
+/// First pause before a turn's failure is recorded again, where the store did not take it.
+const SETTLING_PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause.
+const SETTLING_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// Where a turn takes place.
 #[derive(Clone, Debug)]
@@ -301,15 +308,38 @@ impl Service {
     }
 
     async fn run_turn(&self, run: Run) {
+        let (turn, log) = (run.turn, Arc::clone(&run.log));
+        if AssertUnwindSafe(self.run_to_its_end(&run))
+            .catch_unwind()
+            .await
+            .is_err()
+        {
+            // A defect, whose message the panic hook has written. The conversation must not stay
+            // locked for it, nor its reader wait for ever.
+            self.settle_later(&run);
+            let state = TurnState::Failed(TurnFailure::Internal);
+            let end = TurnEnd {
+                state,
+                text: String::new(),
+                answer: None,
+                usage: Usage::default(),
+            };
+            log.write(TurnEvent::Ended(Arc::new(end)));
+        }
+        self.inner.turns.leave(turn);
+    }
+
+    async fn run_to_its_end(&self, run: &Run) {
         let mut answer = Answer::default();
         let stopping = self.tasks().stopping();
         let state = tokio::select! {
             biased;
             () = run.cancelled.cancelled() => TurnState::Cancelled,
             () = stopping.cancelled() => TurnState::Failed(TurnFailure::Interrupted),
-            state = self.ask(&run, &mut answer) => state,
+            state = self.ask(run, &mut answer) => state,
         };
-        let end = self.finish(&run, state, answer).await;
+        let end = self.finish(run, state, answer).await;
+        // Before its last event, so that whoever has read that can begin another turn.
         self.inner.turns.leave(run.turn);
         run.log.write(TurnEvent::Ended(Arc::new(end)));
     }
@@ -397,9 +427,44 @@ impl Service {
             Err(StoreError::NoConversation | StoreError::NoTurn) => {
                 end.state = TurnState::Cancelled;
             }
-            Err(error) => end.state = failed(run.turn, &error, TurnFailure::Internal),
+            Err(error) => {
+                end.state = failed(run.turn, &error, TurnFailure::Internal);
+                self.settle_later(run);
+            }
         }
         end
+    }
+
+    /// Goes on trying to record that a turn has failed, since the conversation takes no other before.
+    /// Ends with the server at the latest; the next start does it then.
+    fn settle_later(&self, run: &Run) {
+        let (service, who) = (self.clone(), run.who.clone());
+        let (conversation, turn) = (run.conversation, run.turn);
+        let stopping = self.tasks().stopping();
+        self.tasks().spawn(async move {
+            let mut pause = SETTLING_PAUSE_FIRST;
+            while stopping
+                .run_until_cancelled(tokio::time::sleep(pause))
+                .await
+                .is_some()
+            {
+                let write = Write::FinishTurn {
+                    conversation,
+                    turn,
+                    state: TurnState::Failed(TurnFailure::Internal),
+                    usage: Usage::default(),
+                    output: Vec::new(),
+                    at: service.now(),
+                };
+                match service.apply(&who, &mut Batch::of(write)).await {
+                    Err(StoreError::Unavailable { .. }) => {
+                        pause = (pause * 2).min(SETTLING_PAUSE_MAX);
+                    }
+                    // Recorded, or the conversation is gone.
+                    _ => return,
+                }
+            }
+        });
     }
 }
 

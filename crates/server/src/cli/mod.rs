@@ -2,7 +2,7 @@
 
 mod args;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::config::{Config, Overrides};
 use crate::control::{self, Command as Wanted, Refusal};
 use crate::{serve, telemetry};
-use args::{Apps, Cli, Command, Common, InProject, Keys, Projects, Receipts};
+use args::{Apps, Cli, Command, Common, Erase, InProject, Keys, Projects, Receipts};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -91,7 +91,7 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Apps { command } => translate_apps(command)?,
         Command::Keys { command } => translate_keys(command),
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
-        Command::Erase(_) => return Err(not_yet("erase")),
+        Command::Erase(erase) => translate_erase(erase)?,
         Command::Receipts { command } => translate_receipts(command)?,
         Command::Audit(_) => return Err(not_yet("audit")),
         Command::Backup(_) => return Err(not_yet("backup")),
@@ -180,6 +180,39 @@ fn translate_receipts(command: Receipts) -> anyhow::Result<(Common, Wanted)> {
         Receipts::Key(_) => Err(not_yet("receipts key")),
         Receipts::Verify(_) => Err(not_yet("receipts verify")),
     }
+}
+
+fn translate_erase(erase: Erase) -> anyhow::Result<(Common, Wanted)> {
+    if erase.older_than.is_some() || erase.dry_run {
+        return Err(not_yet("erase --older-than` and `parlance erase --dry-run"));
+    }
+    if !erase.yes && io::stdin().is_terminal() && io::stderr().is_terminal() && !confirmed()? {
+        return Err(Refusal::failed("nothing was erased").into());
+    }
+    let (common, project) = place(erase.at);
+    Ok((
+        common,
+        Wanted::Erase {
+            project,
+            conversation: erase.conversation,
+            user: erase.user,
+        },
+    ))
+}
+
+/// Asks on the terminal.
+fn confirmed() -> anyhow::Result<bool> {
+    let mut terminal = io::stderr();
+    write!(
+        terminal,
+        "What is erased cannot be brought back. Erase it? [y/N] "
+    )?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin()
+        .read_line(&mut answer)
+        .context("could not read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn place(at: InProject) -> (Common, Option<String>) {

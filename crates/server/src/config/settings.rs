@@ -28,6 +28,7 @@ const PATHS: &[&str] = &[
     "http.body_bytes_max",
     "http.header_timeout_s",
     "http.body_timeout_s",
+    "http.write_timeout_s",
     "http.connections_max",
     "http.shutdown_timeout_s",
     "http.cors_origins",
@@ -62,6 +63,7 @@ pub(super) fn value_of(path: &str, text: &str) -> Value {
         | "http.body_bytes_max"
         | "http.header_timeout_s"
         | "http.body_timeout_s"
+        | "http.write_timeout_s"
         | "http.connections_max"
         | "http.shutdown_timeout_s" => text.parse().map(Value::Integer).ok(),
         _ => None,
@@ -140,6 +142,8 @@ pub(crate) struct Http {
     pub(crate) header_timeout_s: u64,
     /// Longest pause while a body arrives.
     pub(crate) body_timeout_s: u64,
+    /// Longest wait for a client to take something of its answer.
+    pub(crate) write_timeout_s: u64,
     /// Most connections at a time; more wait to be accepted.
     pub(crate) connections_max: NonZeroUsize,
     /// Longest wait for running requests at the end.
@@ -154,6 +158,7 @@ impl Default for Http {
             body_bytes_max: 16 << 20,
             header_timeout_s: 30,
             body_timeout_s: 30,
+            write_timeout_s: 30,
             connections_max: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
             shutdown_timeout_s: 30,
             cors_origins: Vec::new(),

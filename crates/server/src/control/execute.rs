@@ -7,7 +7,8 @@ use parlance_domain::fault::Chain;
 use parlance_domain::limits::NAME_CHARS_MAX;
 use parlance_domain::service::NewKey;
 use parlance_domain::{
-    App, AppMode, Error, Id, KeyId, KeyRecord, Project, Ref, Scopes, Service, Timestamp, User,
+    App, AppMode, ConversationRef, Error, Fault, Id, KeyId, KeyRecord, Principal, Project, Ref,
+    Scopes, Service, Timestamp, User,
 };
 
 use super::{Command, Refusal, receipts};
@@ -53,6 +54,14 @@ pub(super) async fn execute(
         }
         Command::ListKeys { project } => {
             list_keys(service, &find_project(service, &named(&project)).await?).await
+        }
+        Command::Erase {
+            project,
+            conversation,
+            user,
+        } => {
+            let project = find_project(service, &named(&project)).await?;
+            erase(service, &project, conversation.as_deref(), user.as_deref()).await
         }
         Command::RevokeKey { project, id } => {
             revoke_key(
@@ -188,14 +197,7 @@ async fn create_key(
         [] => Scopes::All,
         scopes => Scopes::Only(scopes.iter().cloned().collect::<BTreeSet<_>>()),
     };
-    let too_long = |_| Refusal::usage("the user's name is too long");
-    let user = wanted
-        .user
-        .as_deref()
-        .map(User::parse)
-        .transpose()
-        .map_err(too_long)?
-        .flatten();
+    let user = wanted.user.as_deref().map(read_user).transpose()?;
     let new = NewKey {
         project: project.id,
         app: app.id,
@@ -260,9 +262,80 @@ async fn revoke_key(service: &Service, project: &Project, id: &str) -> Result<St
     }
 }
 
+async fn erase(
+    service: &Service,
+    project: &Project,
+    conversation: Option<&str>,
+    user: Option<&str>,
+) -> Result<String, Refusal> {
+    let user = user.map(read_user).transpose()?;
+    let erased = match (conversation, user) {
+        (None, None) => {
+            return Err(Refusal::usage(
+                "say what to erase: `--conversation ID` or `--user U`",
+            ));
+        }
+        (None, Some(user)) => service.erase_user(project.id, user).await.map_err(failed)?,
+        (Some(id), user) => {
+            let read = |entry: &parlance_dialects::Entry| (entry.conversation)(id);
+            let of = DIALECTS.iter().find_map(read).ok_or_else(|| {
+                Refusal::usage(format!(
+                    "`{id}` is no conversation's id in any dialect's form"
+                ))
+            })?;
+            let erased = erase_one(service, project, of, user).await?;
+            if !erased {
+                let message = format!(
+                    "there is no such conversation in project `{}`",
+                    project.name
+                );
+                return Err(Refusal::failed(message));
+            }
+            1
+        }
+    };
+    Ok(format!("erased {erased} conversations\n"))
+}
+
+/// Erases a conversation: whoever's it is, or only if it is the user's. False if it is not there.
+async fn erase_one(
+    service: &Service,
+    project: &Project,
+    of: ConversationRef,
+    user: Option<User>,
+) -> Result<bool, Refusal> {
+    if user.is_none() {
+        let erased = service.erase_conversation(project.id, of).await;
+        return Ok(erased.map_err(failed)?.is_some());
+    }
+    let who = Principal {
+        project: project.id,
+        user,
+        app: None,
+    };
+    match service.delete_conversation(&who, of, service.now()).await {
+        Ok(_) => Ok(true),
+        Err(Error {
+            fault: Fault::NotFound(_),
+            ..
+        }) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 async fn find_project(service: &Service, name: &str) -> Result<Project, Refusal> {
     let found = service.project_named(name).await.map_err(failed)?;
     found.ok_or_else(|| Refusal::failed(format!("there is no project `{name}`")))
+}
+
+/// Reads a user. An empty one, from a variable that is not set, must not come to mean everybody.
+fn read_user(text: &str) -> Result<User, Refusal> {
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::usage("a user has no control characters"));
+    }
+    let too_long = |_| Refusal::usage("the user's name is too long");
+    let user = User::parse(text).map_err(too_long)?;
+    user.ok_or_else(|| Refusal::usage("the user is empty: leave `--user` out, or name one"))
 }
 
 /// Names go into lines of output and into settings, so that they are plain words.

@@ -44,6 +44,12 @@ pub(crate) enum Command {
     },
     /// List a project's keys.
     ListKeys { project: Option<String> },
+    /// Erase one conversation, or all of a user's.
+    Erase {
+        project: Option<String>,
+        conversation: Option<String>,
+        user: Option<String>,
+    },
     /// Revoke a key.
     RevokeKey { project: Option<String>, id: String },
     /// List a project's receipts.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parlance_domain::Service;
+use parlance_domain::fault::Chain;
 use parlance_domain::tasks::Tasks;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
 use super::{Command, Refusal};
@@ -17,6 +19,10 @@ use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
 const LINE_BYTES_MAX: u64 = 16 << 20;
+/// How long a client may take to say what it wants.
+const SAYING_MAX: Duration = Duration::from_secs(10);
+/// The pause after the system refused a connection, for want of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a command waits for a server that is about to listen.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_STEP: Duration = Duration::from_millis(50);
@@ -52,10 +58,18 @@ impl Control {
         let (stopping, own_tasks, project) = (tasks.stopping(), tasks.clone(), project.to_owned());
         tasks.spawn(async move {
             while let Some(accepted) = stopping.run_until_cancelled(listener.accept()).await {
-                let Ok((stream, _)) = accepted else { continue };
+                let stream = match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(error = %Chain(&error), "could not accept a command");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                };
                 let (service, project) = (service.clone(), project.clone());
+                let stopping = stopping.clone();
                 own_tasks.spawn(async move {
-                    if let Err(error) = answer(stream, &service, &project).await {
+                    if let Err(error) = answer(stream, &service, &project, &stopping).await {
                         tracing::warn!(error = %format!("{error:#}"), "could not answer a command");
                     }
                 });
@@ -83,12 +97,20 @@ impl Control {
     }
 }
 
-async fn answer(stream: UnixStream, service: &Service, project: &str) -> anyhow::Result<()> {
+async fn answer(
+    stream: UnixStream,
+    service: &Service,
+    project: &str,
+    stopping: &CancellationToken,
+) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(reader.take(LINE_BYTES_MAX))
-        .read_line(&mut line)
-        .await?;
+    let mut reader = BufReader::new(reader.take(LINE_BYTES_MAX));
+    let said = tokio::time::timeout(SAYING_MAX, reader.read_line(&mut line));
+    let Some(said) = stopping.run_until_cancelled(said).await else {
+        return Ok(());
+    };
+    said.context("the command did not come in time")??;
     let answer: Answer = match serde_json::from_str(&line) {
         Ok(command) => execute(service, project, command).await,
         Err(_) => Err(Refusal::failed(

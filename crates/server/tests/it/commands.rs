@@ -68,64 +68,140 @@ fn commands_work_without_a_server_too() {
     drop(server);
 }
 
+/// What is wrong, and the exit code that says how: 1 failed, 2 wrong usage.
+const MISTAKES: &[(i32, &[&str])] = &[
+    (2, &["keys", "create", "--dialect", "klingon"]),
+    (2, &["keys", "create"]),
+    (2, &["keys", "create", "--dialect", "openai", "--user", ""]),
+    (
+        2,
+        &["keys", "create", "--dialect", "openai", "--user", "a\nb"],
+    ),
+    (
+        2,
+        &[
+            "keys",
+            "create",
+            "--dialect",
+            "openai",
+            "--scope",
+            "everything",
+        ],
+    ),
+    (2, &["apps", "create", "x", "--mode", "none"]),
+    (2, &["projects", "create", "not a name"]),
+    (2, &["frobnicate"]),
+    (1, &["keys", "create", "--dialect", "admin"]),
+    (
+        1,
+        &["keys", "create", "--dialect", "openai", "--app", "nobody"],
+    ),
+    (
+        1,
+        &[
+            "keys",
+            "create",
+            "--dialect",
+            "openai",
+            "--project",
+            "nobody",
+        ],
+    ),
+    (1, &["keys", "revoke", "00000000000000000000000000000000"]),
+    (1, &["projects", "create", "default"]),
+    (1, &["apps", "create", "default"]),
+    (1, &["apps", "import", "x.yml"]),
+    (1, &["receipts", "show", "er_nothing"]),
+    (1, &["receipts", "list", "--project", "nobody"]),
+    (2, &["receipts"]),
+    (2, &["erase"]),
+    (2, &["erase", "--conversation", "not-an-id"]),
+    (
+        1,
+        &[
+            "erase",
+            "--conversation",
+            "conv_00000000000000000000000000000000",
+        ],
+    ),
+    (1, &["erase", "--user", "alice", "--older-than", "30d"]),
+    (1, &["erase", "--user", "alice", "--dry-run"]),
+];
+
 #[test]
 fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
     let place = Place::new();
     let _server = place.serve(&[]);
     let before = place.run(&["keys", "list"]).stdout;
-    for (code, args) in [
-        (2, &["keys", "create", "--dialect", "klingon"][..]),
-        (2, &["keys", "create"]),
-        (
-            2,
-            &[
-                "keys",
-                "create",
-                "--dialect",
-                "openai",
-                "--scope",
-                "everything",
-            ],
-        ),
-        (2, &["apps", "create", "x", "--mode", "none"]),
-        (2, &["projects", "create", "not a name"]),
-        (2, &["frobnicate"]),
-        (1, &["keys", "create", "--dialect", "admin"]),
-        (
-            1,
-            &["keys", "create", "--dialect", "openai", "--app", "nobody"],
-        ),
-        (
-            1,
-            &[
-                "keys",
-                "create",
-                "--dialect",
-                "openai",
-                "--project",
-                "nobody",
-            ],
-        ),
-        (1, &["keys", "revoke", "00000000000000000000000000000000"]),
-        (1, &["projects", "create", "default"]),
-        (1, &["apps", "create", "default"]),
-        (1, &["apps", "import", "x.yml"]),
-        (1, &["erase", "--user", "alice"]),
-    ] {
+    for (code, args) in MISTAKES {
         let ran = place.run(args);
-        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert_eq!(ran.code, *code, "{args:?}: {ran:?}");
         assert!(
             ran.stdout.is_empty() && !ran.stderr.is_empty(),
             "{args:?}: {ran:?}"
         );
     }
-    for later in ["receipts", "audit", "backup", "restore"] {
-        let ran = command(&[later, "list"], &place.data(), &[])
+    for later in [
+        &["audit", "list"][..],
+        &["backup", "list"],
+        &["restore", "list"],
+        &["receipts", "export"],
+        &["receipts", "key"],
+        &["receipts", "verify", "er.json"],
+    ] {
+        let ran = command(later, &place.data(), &[])
             .output()
             .expect("it runs");
-        assert_eq!(ran.status.code(), Some(1), "{later}");
+        assert_eq!(ran.status.code(), Some(1), "{later:?}");
+        let said = String::from_utf8(ran.stderr).expect("text");
+        assert!(said.contains("not in this version"), "{later:?}: {said}");
     }
     assert_eq!(place.run(&["keys", "list"]).stdout, before);
+}
+
+/// Makes a conversation of a user's and gives its id.
+fn make(server: &crate::process::Server, key: &str) -> String {
+    let body = "{\"items\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+    server
+        .send("POST", "/openai/v1/conversations", key, body)
+        .string("id")
+}
+
+#[test]
+fn erasing_works_beside_a_running_server_and_without_one() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let alice = place.run(&["keys", "create", "--dialect", "openai", "--user", "alice"]);
+    let (alice, nobody) = (alice.stdout.trim().to_owned(), place.key("openai"));
+    let read = |server: &crate::process::Server, key: &str, id: &str| {
+        server
+            .send("GET", &format!("/openai/v1/conversations/{id}"), key, "")
+            .status
+    };
+    let hers: Vec<String> = (0..3).map(|_| make(&server, &alice)).collect();
+    let others = make(&server, &nobody);
+    // Its caches are warm: everything was just written, and is read here.
+    assert!(hers.iter().all(|id| read(&server, &alice, id) == 200));
+    let one = place.run(&["erase", "--conversation", &hers[0]]);
+    assert_eq!(
+        (one.code, one.stdout.as_str()),
+        (0, "erased 1 conversations\n"),
+        "{one:?}"
+    );
+    assert_eq!(read(&server, &alice, &hers[0]), 404);
+    let not_bobs = place.run(&["erase", "--conversation", &hers[1], "--user", "bob"]);
+    assert_eq!(not_bobs.code, 1);
+    assert_eq!(read(&server, &alice, &hers[1]), 200);
+    let rest = place.run(&["erase", "--user", "alice", "--yes"]);
+    assert_eq!(rest.stdout, "erased 2 conversations\n", "{rest:?}");
+    assert!(hers.iter().all(|id| read(&server, &alice, id) == 404));
+    assert_eq!(read(&server, &nobody, &others), 200);
+    drop(server);
+    let none = place.run(&["erase", "--user", "alice"]);
+    assert_eq!(none.stdout, "erased 0 conversations\n", "{none:?}");
+    assert_eq!(place.run(&["erase", "--conversation", &others]).code, 0);
+    let server = place.serve(&[]);
+    assert_eq!(read(&server, &nobody, &others), 404);
 }
 
 #[test]

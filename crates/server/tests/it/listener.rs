@@ -102,3 +102,77 @@ fn a_browsers_preflight_is_answered_for_the_origins_that_are_set() {
     assert!(preflight("http://app.example").contains(allowed));
     assert!(!preflight("http://evil.example").contains(allowed));
 }
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off() {
+    let place = Place::new();
+    let server = place.serve(&[
+        ("PARLANCE_HTTP_WRITE_TIMEOUT_S", "1"),
+        ("PARLANCE_HTTP_CONNECTIONS_MAX", "1"),
+    ]);
+    let mut stream = server.connect();
+    stream
+        .set_write_timeout(Some(crate::process::PATIENCE))
+        .expect("a timeout");
+    let request = b"GET /v1/nothing HTTP/1.1\r\nhost: parlance\r\n\r\n".repeat(64);
+    // Goes on until the server gives the connection up; its answers are never read.
+    while stream.write_all(&request).is_ok() {}
+    assert_eq!(
+        server.send("GET", "/healthz", "", "").status,
+        200,
+        "there is a place again"
+    );
+}
+
+#[test]
+fn a_body_that_trickles_is_cut_off_too() {
+    let place = Place::new();
+    let server = place.serve(&[("PARLANCE_HTTP_BODY_TIMEOUT_S", "1")]);
+    let key = place.key("openai");
+    let request = request("POST", "/v1/conversations", &key, &" ".repeat(1 << 20));
+    let mut stream = server.connect();
+    let (head, body) = request.split_at(request.len() - (1 << 20));
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    // Never a pause as long as is allowed, and never enough either.
+    for byte in body.as_bytes() {
+        if stream.write_all(std::slice::from_ref(byte)).is_err() {
+            break;
+        }
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_millis(100)))
+            .expect("a timeout");
+        let mut answer = [0; 12];
+        if stream.read_exact(&mut answer).is_ok() {
+            assert_eq!(&answer, b"HTTP/1.1 408");
+            return;
+        }
+    }
+    panic!("the body was never cut off");
+}
+
+#[test]
+fn a_refusal_leaves_the_connection_usable_or_says_that_it_does_not() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    for bytes in [100, 1 << 20] {
+        let mut stream = server.connect();
+        let head = format!(
+            "POST /v1/conversations HTTP/1.1\r\nhost: parlance\r\ncontent-length: {bytes}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("the head is sent");
+        // A large body is not read to its end, so that it may not be taken to its end.
+        drop(stream.write_all(&vec![b' '; bytes]));
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read > 0) {
+            answer.push(byte[0]);
+        }
+        let answer = String::from_utf8(answer).expect("text");
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert_eq!(
+            answer.contains("connection: close"),
+            bytes > 100,
+            "{answer}"
+        );
+    }
+}

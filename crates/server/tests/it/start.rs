@@ -142,6 +142,17 @@ fn sigterm_lets_a_running_request_finish() {
 }
 
 #[test]
+fn somebody_who_says_nothing_on_the_control_socket_does_not_keep_the_server_from_ending() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let idle = std::os::unix::net::UnixStream::connect(server.data().join("control.sock"));
+    let idle = idle.expect("the socket is there");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    drop(idle);
+}
+
+#[test]
 fn unknown_settings_are_refused_wherever_they_stand() {
     let place = Place::new();
     let ran = command(&["serve"], &place.data(), &[("PARLANCE_LISEN", "x")]).output();

@@ -141,7 +141,8 @@ impl Keyring {
         Ok(())
     }
 
-    fn write_headers(
+    /// Writes this header to its place in every copy, and syncs it.
+    pub(super) fn write_headers(
         &self,
         header: &Header,
         bytes: &[u8; format::HEADER],

@@ -201,12 +201,16 @@ pub(super) fn narrow(number: impl TryInto<usize>) -> usize {
     number.try_into().unwrap_or(usize::MAX)
 }
 
-/// The parts one after the other; zeros where they end early.
+/// The parts one after the other, as far as there is room; zeros after them.
 fn joined<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut joined = [0; N];
-    let bytes = parts.iter().flat_map(|part| part.iter());
-    for (to, from) in joined.iter_mut().zip(bytes) {
-        *to = *from;
+    let mut rest = joined.as_mut_slice();
+    for part in parts {
+        let Some((to, after)) = rest.split_at_mut_checked(part.len()) else {
+            break;
+        };
+        to.copy_from_slice(part);
+        rest = after;
     }
     joined
 }

@@ -206,17 +206,18 @@ impl Pair<'_> {
         }
         let (new, old) = (generation(newer), generation(older));
         if new == old && new != 0 {
-            // One of them is torn. If it is both, the key cannot be had, and whoever asks for it is told.
+            // One of them is torn, or there were two writers. If both are torn the key cannot be had,
+            // and whoever asks for it is told.
             let at = KeyRef {
                 slot,
                 generation: new,
             };
             let opens = |bytes| format::open_slot(key, &self.newer.1.store, at, bytes).is_some();
-            return Some(if !opens(newer) && opens(older) {
-                Merged::Older
-            } else {
-                Merged::Newer
-            });
+            return match (opens(newer), opens(older)) {
+                (true, true) => None,
+                (false, true) => Some(Merged::Older),
+                (_, false) => Some(Merged::Newer),
+            };
         }
         let same_epoch = self.newer.1.epoch == self.older.1.epoch;
         if new == 0 || (same_epoch && old == 0) {

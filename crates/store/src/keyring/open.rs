@@ -28,6 +28,7 @@ pub(super) fn create(
             // An earlier call got so far and could not say so; nothing was ever taken from it.
             Ok(copy) if copy.header.store == store && copy.header.epoch == 0 => {
                 let keyring = open(disk, dir, store, Mark::default(), options)?;
+                make_durable(disk, &keyring)?;
                 super::locked(&keyring.stock).settled = true;
                 return Ok(keyring);
             }
@@ -71,6 +72,18 @@ pub(super) fn create(
     Ok(keyring)
 }
 
+/// What was read may have been in memory alone, if the earlier call ended with a failed sync: so all of
+/// it is written again.
+fn make_durable(disk: &dyn Disk, keyring: &Keyring) -> Result<(), KeyringError> {
+    let mut writer = super::locked(&keyring.writer);
+    keyring.copies().try_for_each(Files::clear_header)?;
+    keyring.write_headers(&writer.header, &writer.bytes)?;
+    writer.durable = true;
+    keyring
+        .copies()
+        .try_for_each(|files| files.sync_names(disk))
+}
+
 fn make(disk: &dyn Disk, dir: &Path) -> Result<Files, KeyringError> {
     let files = Files::make(disk, dir)?;
     if files.is_blank()? {
@@ -107,9 +120,13 @@ pub(super) fn open(
         Some(mirror) => Files::open(disk, mirror)?,
         None => None,
     };
-    let other = match &mirror {
-        Some(mirror) => Some(own_header(mirror, &store)?),
-        None => None,
+    let (mirror, other) = match mirror.map(|files| (own_header(&files, &store), files)) {
+        Some((Ok(other), mirror)) => (Some(mirror), Some(other)),
+        // Its making was cut off: of a mirror that was ever finished one header is intact.
+        Some((Err(KeyringError::Torn { .. } | KeyringError::Shorter { .. }), _)) | None => {
+            (None, None)
+        }
+        Some((Err(error), _)) => return Err(error),
     };
     let root_bytes = options.root.get()?;
     let root = RecordKey::from_bytes(&root_bytes);

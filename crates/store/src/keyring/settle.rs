@@ -1,7 +1,5 @@
 //! Compares the keyring with the database, once, when both have been opened.
 
-use std::collections::BTreeMap;
-
 use super::format::{SEGMENT, SLOT, SLOTS, generation, narrow};
 use super::stock::Slots;
 use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
@@ -12,8 +10,8 @@ const TORN: u64 = u64::MAX;
 impl Keyring {
     /// Tells the keyring every key that the database refers to. From then on keys can be taken.
     ///
-    /// Slots that nothing refers to are wiped: their making or their erasing was cut off. The keys that
-    /// are returned have been erased, and what they sealed is to be swept. Waits for the disk.
+    /// Slots that nothing refers to are wiped: their making or their erasing was cut off, or is not
+    /// known to have reached the disk. The keys that are returned have been erased, and what they sealed is to be swept. Waits for the disk.
     ///
     /// Fails with [`KeyringError::Older`] or [`KeyringError::Shorter`] if the database refers to keys
     /// that this keyring has not seen yet; nothing was changed then.
@@ -48,17 +46,19 @@ impl Keyring {
                 found => return Err(self.older(found, key.generation)),
             }
         }
-        let unreferenced = |(slot, found): (u32, &u64)| {
-            let leftover = *found != 0 && !kept.contains(slot);
-            leftover.then_some((slot, *found))
-        };
-        let leftover: BTreeMap<u32, u64> = (0_u32..)
-            .zip(&generations)
-            .filter_map(unreferenced)
+        let free = kept.complement();
+        // All of them, those too that read as empty: an earlier process may have ended because it could
+        // not sync just these, and what is read is then in memory and not on the disk.
+        let wiped: Vec<KeyRef> = free
+            .iter()
+            .map(|slot| KeyRef {
+                slot,
+                generation: mark.epoch,
+            })
             .collect();
-        self.overwrite(&leftover)?;
+        self.overwrite(&wiped)?;
         let mut stock = locked(&self.stock);
-        stock.free = kept.complement();
+        stock.free = free;
         stock.returned.clear();
         stock.settled = true;
         drop(stock);

@@ -40,6 +40,7 @@ impl Slots {
     }
 
     /// Whether it has the slot.
+    #[cfg(test)]
     pub(super) fn contains(&self, slot: u32) -> bool {
         let segment = self.segments.get(narrow(segment_of(slot)));
         let word = segment.and_then(|segment| segment.get(narrow(slot % SLOTS / 64)));

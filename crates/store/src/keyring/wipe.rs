@@ -41,22 +41,27 @@ impl Keyring {
                 *last = key.generation.max(*last);
             }
         }
-        self.overwrite(&wanted)?;
+        let wiped: Vec<KeyRef> = wanted
+            .into_iter()
+            .map(|(slot, generation)| KeyRef { slot, generation })
+            .collect();
+        self.overwrite(&wiped)?;
         let mut stock = locked(&self.stock);
-        for slot in wanted.keys() {
-            stock.keys.remove(slot);
-            stock.free.insert(*slot);
+        for KeyRef { slot, .. } in wiped {
+            stock.keys.remove(&slot);
+            stock.free.insert(slot);
         }
         stock.returned.drain(..returned.len());
         Ok(())
     }
 
-    /// Overwrites slots, forgets what they had up to the generation given, syncs and reads back.
-    pub(super) fn overwrite(&self, wanted: &BTreeMap<u32, u64>) -> Result<(), KeyringError> {
-        if wanted.is_empty() {
+    /// Overwrites slots, which are given once each and rising, forgets what they had up to the
+    /// generation given, syncs and reads back.
+    pub(super) fn overwrite(&self, wiped: &[KeyRef]) -> Result<(), KeyringError> {
+        if wiped.is_empty() {
             return Ok(());
         }
-        let runs = runs(wanted.keys().copied());
+        let runs = runs(wiped.iter().map(|key| key.slot));
         {
             let _alone = self
                 .segments
@@ -67,11 +72,8 @@ impl Keyring {
                 self.copies()
                     .try_for_each(|files| files.write_slots(*first, &zeros))?;
             }
-            for (slot, generation) in wanted {
-                self.cache.evict(KeyRef {
-                    slot: *slot,
-                    generation: *generation,
-                });
+            for key in wiped {
+                self.cache.evict(*key);
             }
         }
         self.copies().try_for_each(Files::sync_slots)?;

@@ -199,7 +199,7 @@ fn create(
     Ok(Outcome::Done)
 }
 
-fn delete(
+pub(super) fn delete(
     state: &mut State,
     who: &Principal,
     of: ConversationRef,

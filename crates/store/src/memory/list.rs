@@ -141,7 +141,9 @@ fn passes(item: &Item, filter: &ItemFilter) -> bool {
     match filter {
         ItemFilter::Everything => true,
         ItemFilter::NoEvents => *kind != ItemKind::Event,
-        ItemFilter::OfType(item_type) => kind.type_name() == item_type.name(),
+        ItemFilter::OfType(item_type) => {
+            *kind != ItemKind::Event && kind.type_name() == item_type.name()
+        }
         ItemFilter::Dialogue => matches!(kind, ItemKind::Message(Role::User | Role::Assistant)),
         ItemFilter::DialogueAndEvents => matches!(
             kind,

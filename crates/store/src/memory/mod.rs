@@ -164,6 +164,25 @@ impl Store for Memory {
         Ok(outcomes)
     }
 
+    async fn erase(
+        &self,
+        project: ProjectId,
+        of: ConversationRef,
+        receipt: ReceiptId,
+        at: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let mut state = self.state();
+        let mut found = state.living.iter();
+        let found = found.find(|((own, id), _)| *own == project && of.names(*id));
+        let (_, living) = found.ok_or(StoreError::NoConversation)?;
+        let who = Principal {
+            project,
+            user: living.user.clone(),
+            app: None,
+        };
+        apply::delete(&mut state, &who, of, (receipt, at, at))
+    }
+
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let state = self.state();
         let mut keys = state.keys.values();

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, What};
 use super::search::{ItemAt, find_item};
 use super::sql;
-use super::value::{Bits, Span, Trouble, Who, corrupt, count, number, read_key_ref};
+use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
 use crate::keyring::KeyRef;
 
 /// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
@@ -92,6 +92,7 @@ struct Head {
     last_item: Option<Bits>,
     turns: i64,
     key: KeyRef,
+    owner: Owner,
 }
 
 /// A conversation that was found to be the principal's.
@@ -135,6 +136,7 @@ fn head(db: &Connection, who: &Who, of: Span) -> Result<Head, Trouble> {
                     last_item: row.get(6)?,
                     turns: row.get(7)?,
                     key: read_key_ref(row, 8)?,
+                    owner: row.get(10)?,
                 })
             },
         )
@@ -464,7 +466,7 @@ fn delete(
         who.project,
         head.id,
         head.app,
-        who.owner,
+        head.owner,
         head.updated_at,
         at,
         burial.receipt,

@@ -52,8 +52,6 @@ pub use self::options::{Durability, Keys, Options};
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
-/// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
-const VACUUM_PAGES: u32 = 128;
 
 /// A store in an SQLite database.
 pub struct Sqlite {
@@ -115,7 +113,7 @@ impl Sqlite {
     pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
         self.writer()?
             .outside("emptying the WAL", |db| {
-                vacuum(db)?;
+                sweep::vacuum(db)?;
                 writer::checkpoint(db)
             })
             .await
@@ -242,14 +240,6 @@ fn join(thread: Option<JoinHandle<()>>) {
     }
 }
 
-fn vacuum(db: &Connection) -> rusqlite::Result<()> {
-    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-    let mut freed = vacuum.query([])?;
-    // Each step gives back one page.
-    while freed.next()?.is_some() {}
-    Ok(())
-}
-
 #[async_trait]
 impl Store for Sqlite {
     async fn conversation(
@@ -342,6 +332,24 @@ impl Store for Sqlite {
             }
         }
         Ok(outcomes)
+    }
+
+    async fn erase(
+        &self,
+        project: ProjectId,
+        conversation: ConversationRef,
+        receipt: ReceiptId,
+        at: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let outcomes = self
+            .writer()?
+            .apply(encode::erasure(project, conversation, receipt, at))
+            .await?;
+        let outcome = outcomes.into_iter().next();
+        if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
+            self.references.forget(*conversation);
+        }
+        outcome.ok_or(StoreError::NoConversation)
     }
 
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
@@ -468,7 +476,8 @@ impl Store for Sqlite {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        if self.writer()?.is_broken() {
+        let writer = self.writer()?;
+        if writer.is_broken() || writer.is_failing() {
             return Err(StoreError::Unavailable {
                 during: "writing",
                 source: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use parlance_domain::limits::PAGE_BYTES_MAX;
 use parlance_domain::model::{
     Conversation, Item, ItemFilter, ItemQuery, ItemRef, Metadata, Order, Page, Position, ProjectId,
     Turn, Usage, first_section,
@@ -180,7 +181,7 @@ impl Reader<'_> {
             but_turn: None,
             rows: 1,
         };
-        let mut found = self.scan(&head, &filter, Order::OldestFirst)?;
+        let (mut found, _) = self.scan(&head, &filter, Order::OldestFirst)?;
         found.pop().ok_or_else(|| StoreError::NoItem.into())
     }
 
@@ -238,8 +239,10 @@ impl Reader<'_> {
         } else {
             query.order
         };
-        let rows = self.scan(&head, &wanted, order)?;
-        Ok(page(rows, query.rows_max, backwards))
+        let (rows, is_cut) = self.scan(&head, &wanted, order)?;
+        let mut page = page(rows, query.rows_max, backwards);
+        page.has_more |= is_cut;
+        Ok(page)
     }
 
     /// Where a position lies; none if it is an alias that nothing has.
@@ -251,7 +254,13 @@ impl Reader<'_> {
         })
     }
 
-    fn scan(&self, head: &Head, wanted: &Wanted<'_>, order: Order) -> Result<Vec<Item>, Trouble> {
+    /// The items that are wanted. True if there are too many bytes of them, and some are left out.
+    fn scan(
+        &self,
+        head: &Head,
+        wanted: &Wanted<'_>,
+        order: Order,
+    ) -> Result<(Vec<Item>, bool), Trouble> {
         let of = head.scope;
         let statement = match order {
             Order::OldestFirst => sql::ITEMS_RISING,
@@ -270,11 +279,15 @@ impl Reader<'_> {
             wanted.but_turn,
             wanted.rows,
         ])?;
-        let mut items = Vec::new();
+        let (mut items, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
+            bytes += row.get_ref(8)?.as_blob().map_or(0, <[u8]>::len);
+            if bytes > PAGE_BYTES_MAX && !items.is_empty() {
+                return Ok((items, true));
+            }
             items.push(self.item_of(&head.sealer, of.conversation.id(), row)?);
         }
-        Ok(items)
+        Ok((items, false))
     }
 
     fn item_of(

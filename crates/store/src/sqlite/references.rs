@@ -1,4 +1,4 @@
-//! Which conversations have which keys.
+//! Which key belongs to which conversation, as far as it was needed lately.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

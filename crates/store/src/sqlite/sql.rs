@@ -12,9 +12,11 @@ pub(super) const CONVERSATION: &str = "\
 
 /// The same, as much as a write needs to know.
 pub(super) const HEAD: &str = "\
-    SELECT id, app, updated_at, section, running, next_seq, last_item, turns, slot, generation \
+    SELECT id, app, updated_at, section, running, next_seq, last_item, turns, slot, generation, \
+        owner \
     FROM conversations \
-    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND (?4 IS NULL OR owner = ?4) \
+        AND (?5 IS NULL OR app = ?5)";
 
 pub(super) const SAVE_HEAD: &str = "\
     UPDATE conversations \

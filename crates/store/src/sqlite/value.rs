@@ -4,7 +4,7 @@ use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{Id, Ref};
 use parlance_domain::model::Principal;
 use parlance_domain::store::StoreError;
-use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, ToSql};
 
 use crate::keyring::KeyRef;
@@ -66,6 +66,17 @@ impl<I: Id> From<Ref<I>> for Span {
 pub(super) enum Owner {
     Nobody,
     User([u8; 16]),
+    /// Whoever's: for operators alone. No principal comes to be this.
+    Anybody,
+}
+
+impl FromSql for Owner {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_blob()? {
+            [] => Ok(Self::Nobody),
+            _ => <[u8; 16]>::column_result(value).map(Self::User),
+        }
+    }
 }
 
 impl ToSql for Owner {
@@ -73,6 +84,7 @@ impl ToSql for Owner {
         let bytes: &[u8] = match self {
             Self::Nobody => &[],
             Self::User(hash) => hash,
+            Self::Anybody => return Ok(ToSqlOutput::Owned(Value::Null)),
         };
         Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes)))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlance_domain::ids::{ConversationId, ConversationRef, Id, TurnId};
+use parlance_domain::ids::{ConversationId, ConversationRef, Id, ReceiptId, TurnId};
 use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
 use parlance_domain::model::{Cursor, ItemQuery, Order, Sort};
 use parlance_domain::store::{Outcome, Write};
@@ -56,6 +56,47 @@ pub async fn a_delete_tells_which_turn_was_running(bench: &Bench) {
     refused(late, Refusal::NoConversation);
     let failed = bench.store.fail_running_turns(bench.now()).await;
     assert_eq!(failed.unwrap(), 0);
+}
+
+pub async fn an_operator_erases_whoevers_conversation_it_is(bench: &Bench) {
+    let nobody = parlance_domain::model::Principal {
+        user: None,
+        ..principal("ann")
+    };
+    for who in [principal("ann"), nobody] {
+        let id = bench.make(&who).await;
+        let (store, at) = (&bench.store, bench.now());
+        let elsewhere = parlance_domain::model::ProjectId(who.project.0 + 1);
+        refused(
+            store.erase(elsewhere, id.into(), bench.id(), at).await,
+            Refusal::NoConversation,
+        );
+        let prefix = ConversationRef::from_decimal(&id.decimal().to_string()).unwrap();
+        let receipt: ReceiptId = bench.id();
+        let erased = store.erase(who.project, prefix, receipt, at).await.unwrap();
+        let wanted = Outcome::Deleted {
+            conversation: id,
+            running: None,
+            receipt,
+        };
+        assert_eq!(erased, wanted);
+        let due = store.receipts_to_sign(9).await.unwrap();
+        assert!(due.iter().any(|due| due.receipt == receipt));
+        assert_eq!(bench.read(&who, id).await, None);
+        refused(
+            store.erase(who.project, id.into(), bench.id(), at).await,
+            Refusal::NoConversation,
+        );
+        // It is the owner's all the same: a cursor of the owner's still knows its place.
+        let query = parlance_domain::model::ConversationQuery {
+            cursor: Cursor {
+                after: Some(id.into()),
+                before: None,
+            },
+            ..first(Sort::Updated, Order::OldestFirst, 9)
+        };
+        assert_eq!(bench.listed(&who, &query).await, (vec![], false));
+    }
 }
 
 pub async fn a_prefix_deletes(bench: &Bench) {

@@ -120,6 +120,7 @@ macro_rules! store_conformance {
         $crate::store_conformance! { @cases $make, deletion:
             a_deleted_conversation_is_gone_with_all_that_was_in_it
             a_delete_tells_which_turn_was_running
+            an_operator_erases_whoevers_conversation_it_is
             a_prefix_deletes
             nothing_is_written_to_a_deleted_conversation
             a_second_delete_finds_nothing

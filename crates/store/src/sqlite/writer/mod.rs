@@ -57,6 +57,7 @@ enum Job {
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     broken: Arc<AtomicBool>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -64,21 +65,35 @@ impl Writer {
     pub(super) fn start(db: Connection, vault: Arc<Vault>) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let broken = Arc::new(AtomicBool::new(false));
+        let failing = Arc::new(AtomicBool::new(false));
         let desk = Desk {
             db,
             vault,
             recorded: Cell::new(None),
             broken: Arc::clone(&broken),
+            failing: Arc::clone(&failing),
         };
         let thread = Builder::new()
             .name("parlance-store".to_owned())
             .spawn(move || desk.work(jobs))?;
-        Ok((Self { queue, broken }, thread))
+        Ok((
+            Self {
+                queue,
+                broken,
+                failing,
+            },
+            thread,
+        ))
     }
 
     /// Whether a failed commit has ended all writing.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
+    }
+
+    /// Whether the last write failed for the database's sake, a full disk's for instance.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
     }
 
     /// Applies a batch, together with whatever else is waiting.
@@ -160,6 +175,7 @@ struct Desk {
     /// How far the database records that the keyring has come.
     recorded: Cell<Option<Mark>>,
     broken: Arc<AtomicBool>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -275,6 +291,7 @@ impl Desk {
             db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let done = work(db)?;
             db.prepare_cached("COMMIT")?.execute([])?;
+            self.failing.store(false, Ordering::Release);
             Ok(done)
         };
         run().map_err(|trouble| match trouble {
@@ -304,6 +321,7 @@ impl Desk {
         if fatal {
             self.broken.store(true, Ordering::Release);
         }
+        self.failing.store(true, Ordering::Release);
         self.take_back();
         Trouble::Driver(error)
     }

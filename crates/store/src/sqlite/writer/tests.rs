@@ -34,6 +34,7 @@ fn office() -> Office {
             vault: Arc::new(Vault::clear(&[0; 32])),
             recorded: Cell::new(None),
             broken: Arc::new(AtomicBool::new(false)),
+            failing: Arc::new(AtomicBool::new(false)),
         },
         ids: ids(Arc::<ManualClock>::clone(&clock)),
         clock,

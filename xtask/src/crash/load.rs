@@ -1,0 +1,446 @@
+//! Clients at work: each has conversations of its own, and uses them through all dialects, mostly one
+//! call at a time and sometimes two at once, until its server is gone.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::calls::{Call, Caller, Reading};
+use super::dialect::{Dialect, Keys, Name, bits};
+use super::journal::{Conversation, Deed, Kind, Outcome};
+use crate::http::{Asked, Client as Line, find};
+
+/// Conversations that a client keeps, about.
+const KEPT: usize = 10;
+/// What a stream says when the answer is stored.
+const STORED: &[u8] = b"\"message_end\"";
+
+/// Moments at which a kill is worth the most.
+#[derive(Debug, Default)]
+pub(super) struct Moments {
+    /// A delete was just sent.
+    pub(super) delete: Notify,
+    /// A question was just sent.
+    pub(super) ask: Notify,
+}
+
+/// A conversation that is deleted.
+#[derive(Clone, Debug)]
+pub(super) struct Gone {
+    pub(super) name: Name,
+    /// One of its items.
+    pub(super) item: Option<u128>,
+    /// It was deleted since the last comparison.
+    pub(super) fresh: bool,
+}
+
+/// What clients have counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    /// Acknowledged calls by what they do.
+    pub(super) acknowledged: BTreeMap<&'static str, u64>,
+    /// Calls whose outcome was unknown when the server was killed.
+    pub(super) unknown: u64,
+    /// Answers that had begun when the server was killed.
+    pub(super) streams: u64,
+    /// Canaries that were sent.
+    pub(super) canaries: usize,
+}
+
+/// A client with its journal.
+pub(super) struct Client {
+    pub(super) number: usize,
+    pub(super) keys: Keys,
+    pub(super) rng: StdRng,
+    pub(super) conversations: Vec<Conversation>,
+    /// Conversations that may have been made.
+    pub(super) making: Vec<(Conversation, Vec<Deed>)>,
+    pub(super) gone: Vec<Gone>,
+    pub(super) counts: Counts,
+    /// Answers that should not have been.
+    pub(super) wrong: Vec<String>,
+}
+
+/// What has come of a call.
+enum Came {
+    Asked(Asked),
+    /// The client has left after the answer began.
+    Left,
+}
+
+/// Connections to one server.
+struct Lines<'a> {
+    address: &'a str,
+    moments: &'a Moments,
+    idle: Vec<Line>,
+}
+
+impl Lines<'_> {
+    async fn take(&mut self) -> Option<Line> {
+        match self.idle.pop() {
+            Some(line) => Some(line),
+            None => Line::connect(self.address).await.ok(),
+        }
+    }
+
+    fn give(&mut self, line: Line, came: &Came) {
+        if matches!(came, Came::Asked(Asked::Whole(_))) {
+            self.idle.push(line);
+        }
+    }
+}
+
+/// Sends a call and reads its answer.
+async fn perform(line: &mut Line, call: &Call, moments: &Moments) -> Came {
+    if line.send(&call.request).await.is_err() {
+        return Came::Asked(Asked::Broken(Vec::new()));
+    }
+    match call.deeds.first() {
+        Some(Deed::Delete) => moments.delete.notify_waiters(),
+        Some(Deed::Ask(..)) => moments.ask.notify_waiters(),
+        _ => {}
+    }
+    match call.reading {
+        Reading::Beginning if line.beginning().await => Came::Left,
+        // An answer that does not begin well is read to its end all the same.
+        Reading::Whole | Reading::Beginning => Came::Asked(line.answer().await),
+    }
+}
+
+impl Client {
+    /// Works until the server is gone.
+    pub(super) async fn work(mut self, address: String, moments: Arc<Moments>) -> Self {
+        let mut lines = Lines {
+            address: &address,
+            moments: &moments,
+            idle: Vec::new(),
+        };
+        while self.act(&mut lines).await.is_continue() {}
+        self
+    }
+
+    fn caller(&mut self) -> Caller<'_> {
+        Caller {
+            keys: &self.keys,
+            rng: &mut self.rng,
+        }
+    }
+
+    async fn act(&mut self, lines: &mut Lines<'_>) -> ControlFlow<()> {
+        let count = self.conversations.len();
+        let full = count >= KEPT;
+        let fresh = if full { 0.02 } else { 0.3 };
+        if count == 0 || self.rng.random_bool(fresh) {
+            return self.create(lines).await;
+        }
+        let at = self.rng.random_range(0..count);
+        let conversation = self.conversations.swap_remove(at);
+        match self.rng.random_range(0..100) {
+            0..8 => {
+                let delete = self.caller().delete(&conversation);
+                self.one(lines, conversation, delete).await
+            }
+            8..18 if full => {
+                let delete = self.caller().delete(&conversation);
+                self.one(lines, conversation, delete).await
+            }
+            18..30 if conversation.name.whole.is_some() && !conversation.loose => {
+                self.race(lines, conversation).await
+            }
+            _ => {
+                let change = self.caller().change(&conversation);
+                self.one(lines, conversation, change).await
+            }
+        }
+    }
+
+    async fn create(&mut self, lines: &mut Lines<'_>) -> ControlFlow<()> {
+        let Some(mut line) = lines.take().await else {
+            return ControlFlow::Break(());
+        };
+        let (mut made, call) = self.caller().create();
+        for deed in &call.deeds {
+            made.send(deed);
+        }
+        self.counts.canaries += call.deeds.iter().map(Deed::canaries).sum::<usize>();
+        let came = perform(&mut line, &call, lines.moments).await;
+        lines.give(line, &came);
+        let outcome = self.outcome(&call, &came);
+        let Some(name) = name(call.dialect, &came) else {
+            if matches!(outcome, Outcome::Broken { .. }) {
+                self.making.push((made, call.deeds));
+                return ControlFlow::Break(());
+            }
+            return ControlFlow::Continue(());
+        };
+        made.name = name;
+        created(&mut made, &call.deeds, &outcome);
+        let broken = matches!(outcome, Outcome::Broken { .. });
+        if call.dialect != Dialect::Coze || broken {
+            self.conversations.push(made);
+            return if broken {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            };
+        }
+        let look = self.caller().newest();
+        let (made, flow) = self.look_up(lines, made, &look).await;
+        self.conversations.push(made);
+        flow
+    }
+
+    /// Finds all bits of an id, where the list has them still.
+    async fn look_up(
+        &mut self,
+        lines: &mut Lines<'_>,
+        mut made: Conversation,
+        look: &Call,
+    ) -> (Conversation, ControlFlow<()>) {
+        let Some(mut line) = lines.take().await else {
+            return (made, ControlFlow::Break(()));
+        };
+        let came = perform(&mut line, look, lines.moments).await;
+        lines.give(line, &came);
+        let Came::Asked(Asked::Whole(answer)) = &came else {
+            return (made, ControlFlow::Break(()));
+        };
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let rows = body.get("data").and_then(Value::as_array);
+        let ids = rows.into_iter().flatten().filter_map(|row| row.get("id"));
+        let names = ids.filter_map(|id| bits(id.as_str()?)).map(Name::of);
+        let mut same = names.filter(|name| name.decimal == made.name.decimal);
+        made.name = same.next().unwrap_or(made.name);
+        (made, ControlFlow::Continue(()))
+    }
+
+    async fn one(
+        &mut self,
+        lines: &mut Lines<'_>,
+        conversation: Conversation,
+        call: Call,
+    ) -> ControlFlow<()> {
+        let Some(mut line) = lines.take().await else {
+            self.conversations.push(conversation);
+            return ControlFlow::Break(());
+        };
+        let mut conversation = self.sent(conversation, &[&call]);
+        let came = perform(&mut line, &call, lines.moments).await;
+        lines.give(line, &came);
+        let flow = self.learn(&mut conversation, &call, &came);
+        self.put_back(conversation, &[(&call, &came)]);
+        flow
+    }
+
+    /// Two calls at once, in the same conversation.
+    async fn race(&mut self, lines: &mut Lines<'_>, conversation: Conversation) -> ControlFlow<()> {
+        let (mut one, mut other) = self.rivals(&conversation);
+        let doomed = |call: &Call| matches!(call.deeds.first(), Some(Deed::Delete));
+        let asks = |call: &Call| matches!(call.deeds.first(), Some(Deed::Ask(..)));
+        let either = (asks(&one) && asks(&other)) || doomed(&one) || doomed(&other);
+        one.may_fail |= either && !doomed(&one);
+        other.may_fail |= either && !doomed(&other);
+        let (Some(mut first), Some(mut second)) = (lines.take().await, lines.take().await) else {
+            self.conversations.push(conversation);
+            return ControlFlow::Break(());
+        };
+        let mut conversation = self.sent(conversation, &[&one, &other]);
+        let moments = lines.moments;
+        let (came, too) = tokio::join!(
+            perform(&mut first, &one, moments),
+            perform(&mut second, &other, moments)
+        );
+        lines.give(first, &came);
+        lines.give(second, &too);
+        let flow = self.learn(&mut conversation, &one, &came);
+        let other_flow = self.learn(&mut conversation, &other, &too);
+        self.put_back(conversation, &[(&one, &came), (&other, &too)]);
+        if flow.is_break() { flow } else { other_flow }
+    }
+
+    fn rivals(&mut self, of: &Conversation) -> (Call, Call) {
+        let number = self.rng.random_range(0..5);
+        let mut caller = self.caller();
+        match number {
+            0 => (caller.ask(Some(of)), caller.delete(of)),
+            1 => (caller.append(of), caller.delete(of)),
+            2 => (caller.append(of), caller.append(of)),
+            3 => (caller.ask(Some(of)), caller.ask(Some(of))),
+            _ => (caller.change(of), caller.delete(of)),
+        }
+    }
+
+    fn sent(&mut self, mut conversation: Conversation, calls: &[&Call]) -> Conversation {
+        conversation.step += 1;
+        for deed in calls.iter().flat_map(|call| &call.deeds) {
+            self.counts.canaries += deed.canaries();
+            conversation.send(deed);
+        }
+        conversation
+    }
+
+    fn learn(
+        &mut self,
+        conversation: &mut Conversation,
+        call: &Call,
+        came: &Came,
+    ) -> ControlFlow<()> {
+        let outcome = self.outcome(call, came);
+        conversation.loose |= matches!(came, Came::Left);
+        for deed in &call.deeds {
+            conversation.learn(deed, &outcome);
+        }
+        match (&outcome, came) {
+            (Outcome::Broken { .. }, Came::Asked(Asked::Broken(_))) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Keeps a conversation, unless it is deleted.
+    fn put_back(&mut self, conversation: Conversation, calls: &[(&Call, &Came)]) {
+        let deleted = calls.iter().any(|(call, came)| {
+            matches!(call.deeds.first(), Some(Deed::Delete)) && is_good(call.dialect, came)
+        });
+        if deleted {
+            self.bury(&conversation);
+        } else {
+            self.conversations.push(conversation);
+        }
+    }
+
+    /// Notes that a conversation is deleted.
+    pub(super) fn bury(&mut self, conversation: &Conversation) {
+        let messages = conversation.entries.iter().flat_map(|entry| &entry.items);
+        let mut messages = messages.filter(|item| item.kind != Kind::Call);
+        self.gone.push(Gone {
+            name: conversation.name,
+            item: messages.find_map(|item| item.id),
+            fresh: true,
+        });
+    }
+
+    /// Reads an answer, and counts it.
+    fn outcome(&mut self, call: &Call, came: &Came) -> Outcome {
+        let whole = match came {
+            Came::Left => {
+                return Outcome::Broken {
+                    begun: true,
+                    ended: false,
+                };
+            }
+            Came::Asked(Asked::Broken(bytes)) => {
+                let begun = !bytes.is_empty();
+                self.counts.unknown += 1;
+                self.counts.streams += u64::from(begun);
+                let ended = find(bytes, STORED).is_some();
+                return Outcome::Broken { begun, ended };
+            }
+            Came::Asked(Asked::Whole(whole)) => whole,
+        };
+        if is_good(call.dialect, came) {
+            let name = call.deeds.first().map_or("", Deed::name);
+            let name = if call.deeds.len() > 1 { "create" } else { name };
+            *self.counts.acknowledged.entry(name).or_default() += 1;
+            return Outcome::Done(ids(call, &whole.body));
+        }
+        // A stream has begun before it tells of a failure.
+        let asked = matches!(call.deeds.first(), Some(Deed::Ask(..)));
+        if !call.may_fail {
+            let deed = call.deeds.first().map_or("", Deed::name);
+            let said = String::from_utf8_lossy(&whole.body);
+            let said: String = said.chars().take(500).collect();
+            self.wrong.push(format!(
+                "client {}: {deed} through {} was answered {} {said}",
+                self.number,
+                call.dialect.name(),
+                whole.status
+            ));
+        }
+        if asked && whole.status == 200 {
+            return Outcome::Broken {
+                begun: true,
+                ended: false,
+            };
+        }
+        Outcome::Refused
+    }
+}
+
+/// Notes that a conversation was made, as a whole.
+pub(super) fn created(made: &mut Conversation, deeds: &[Deed], outcome: &Outcome) {
+    for deed in deeds {
+        match (deed, outcome) {
+            (Deed::Ask(..), outcome) => made.learn(deed, outcome),
+            // The ids are those of the conversation.
+            (_, Outcome::Done(_) | Outcome::Broken { .. }) => {
+                made.learn(deed, &Outcome::Done(Vec::new()));
+            }
+            (_, Outcome::Refused) => {}
+        }
+    }
+}
+
+/// Whether an answer says that it is done.
+fn is_good(dialect: Dialect, came: &Came) -> bool {
+    let Came::Asked(Asked::Whole(answer)) = came else {
+        return false;
+    };
+    if answer.status != 200 && answer.status != 204 {
+        return false;
+    }
+    let body = &answer.body;
+    match dialect {
+        Dialect::OpenAi => true,
+        Dialect::Dify => !body.starts_with(b"data: ") || find(body, STORED).is_some(),
+        Dialect::Coze => body.starts_with(b"{\"code\":0,"),
+        Dialect::OpenHands => body != b"false" && body != b"null",
+    }
+}
+
+/// The ids that an answer tells.
+fn ids(call: &Call, body: &[u8]) -> Vec<u128> {
+    let value = || serde_json::from_slice::<Value>(body).unwrap_or_default();
+    match (call.dialect, call.deeds.first()) {
+        (Dialect::OpenAi, Some(Deed::Add(_))) => {
+            let value = value();
+            let rows = value.get("data").and_then(Value::as_array);
+            let ids = rows.into_iter().flatten().filter_map(|row| row.get("id"));
+            ids.filter_map(|id| bits(id.as_str()?)).collect()
+        }
+        (Dialect::Coze, Some(Deed::Clear)) => {
+            let id = value()
+                .pointer("/data/id")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            id.and_then(|id| id.parse().ok()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The id of a conversation that was made, where the answer tells it.
+fn name(dialect: Dialect, came: &Came) -> Option<Name> {
+    let body = match came {
+        Came::Asked(Asked::Whole(answer)) if is_good(dialect, came) => &answer.body,
+        Came::Asked(Asked::Broken(bytes)) => bytes,
+        Came::Asked(Asked::Whole(_)) | Came::Left => return None,
+    };
+    let key = match dialect {
+        Dialect::OpenAi | Dialect::Coze => "\"id\"",
+        Dialect::Dify | Dialect::OpenHands => "\"conversation_id\"",
+    };
+    let text = String::from_utf8_lossy(body);
+    let (_, rest) = text.split_once(key)?;
+    // A text that is cut off is none.
+    let mut parts = rest.split('"');
+    let (_, id, _) = (parts.next()?, parts.next()?, parts.next()?);
+    match dialect {
+        Dialect::Coze => id.parse().ok().map(Name::partial),
+        Dialect::OpenAi | Dialect::Dify | Dialect::OpenHands => bits(id).map(Name::of),
+    }
+}

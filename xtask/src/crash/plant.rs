@@ -1,0 +1,191 @@
+//! Damage that is done on purpose, between a kill and the restart, to show that the comparison sees it.
+
+use anyhow::{Context, bail};
+use rusqlite::{Connection, params};
+
+use super::journal::{Conversation, Known, Presence};
+use super::run::Run;
+use super::verify::Depth;
+use super::{Canaries, Options};
+use crate::tools::{Shop, say};
+
+/// Load and kills before damage is done.
+const ROUNDS: usize = 4;
+
+/// Damage to the database, and to the journal where that is easier.
+struct Plant {
+    /// What is shown.
+    name: &'static str,
+    /// Words of the complaint that has to follow.
+    seen: &'static str,
+    damage: fn(&Connection, &mut Run) -> anyhow::Result<()>,
+}
+
+const PLANTS: &[Plant] = &[
+    Plant {
+        name: "a lost item that was acknowledged is seen",
+        seen: "was acknowledged and is not there",
+        damage: lose_an_item,
+    },
+    Plant {
+        name: "a deleted conversation that is back is seen",
+        seen: "was deleted and is listed",
+        damage: bring_one_back,
+    },
+    Plant {
+        name: "a call that is half there is seen",
+        seen: "a call is half there",
+        damage: tear_a_call,
+    },
+    Plant {
+        name: "a lost conversation is seen",
+        seen: "is gone",
+        damage: lose_a_conversation,
+    },
+    Plant {
+        name: "a conversation that nobody made is seen",
+        seen: "nobody made",
+        damage: invent_one,
+    },
+    Plant {
+        name: "a lost title is seen",
+        seen: "the title is",
+        damage: lose_a_title,
+    },
+];
+
+/// Shows for each damage that it is seen; false if one is not.
+pub(super) fn prove(shop: &Shop, seed: u64) -> anyhow::Result<bool> {
+    let mut all = true;
+    for plant in PLANTS {
+        let complaints = planted(shop, plant, seed).with_context(|| plant.name)?;
+        let seen = complaints.iter().any(|what| what.contains(plant.seen));
+        let said = if seen { "ok" } else { "NOT SEEN" };
+        say(&format!("  {}: {said}\n", plant.name));
+        if !seen {
+            say(&format!("    seen instead: {complaints:?}\n"));
+        }
+        all &= seen;
+    }
+    Ok(all)
+}
+
+fn planted(shop: &Shop, plant: &Plant, seed: u64) -> anyhow::Result<Vec<String>> {
+    let options = Options {
+        count: None,
+        length: None,
+        seed,
+        canaries: Canaries::Report,
+    };
+    let mut run = Run::new(shop, "crash-proof", &options)?;
+    for _ in 0..ROUNDS {
+        run.load_and_kill()?;
+        run.server.restart()?;
+        let verdict = run.compare(Depth::Everything)?;
+        if !verdict.wrong.is_empty() {
+            bail!("something is wrong without damage: {:?}", verdict.wrong);
+        }
+    }
+    run.server.kill()?;
+    let file = run.server.folder().join("data").join("parlance.db");
+    let db = Connection::open(file).context("could not open the database")?;
+    (plant.damage)(&db, &mut run)?;
+    drop(db);
+    run.server.restart()?;
+    Ok(run.compare(Depth::Everything)?.wrong)
+}
+
+fn id(conversation: &Conversation) -> [u8; 16] {
+    conversation.name.whole.unwrap_or_default().to_be_bytes()
+}
+
+/// A conversation with a call of several items, and the id of the call's last one.
+fn with_batch(run: &mut Run) -> anyhow::Result<(&mut Conversation, usize, [u8; 16])> {
+    for conversation in run
+        .clients
+        .iter_mut()
+        .flat_map(|client| &mut client.conversations)
+    {
+        let batch = conversation.entries.iter().position(|entry| {
+            let there = entry
+                .items
+                .iter()
+                .all(|item| item.presence == Presence::There);
+            entry.items.len() > 1 && there && entry.items.iter().all(|item| item.id.is_some())
+        });
+        let Some(at) = batch else { continue };
+        let items = conversation.entries.get(at).map(|entry| &entry.items);
+        let last = items.and_then(|items| items.last()?.id);
+        if let Some(last) = last {
+            return Ok((conversation, at, last.to_be_bytes()));
+        }
+    }
+    bail!("no call with several items")
+}
+
+fn any(run: &Run) -> anyhow::Result<&Conversation> {
+    let mut all = run.clients.iter().flat_map(|client| &client.conversations);
+    all.next().context("no conversation")
+}
+
+/// Runs a statement that has to change one row.
+fn change(db: &Connection, text: &str, values: impl rusqlite::Params) -> anyhow::Result<()> {
+    let changed = db
+        .execute(text, values)
+        .context("could not do the damage")?;
+    if changed != 1 {
+        bail!("the damage changed {changed} rows");
+    }
+    Ok(())
+}
+
+const LOSE_ITEM: &str = "DELETE FROM items WHERE conversation = ?1 AND id = ?2";
+
+fn lose_an_item(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let (conversation, _, item) = with_batch(run)?;
+    change(db, LOSE_ITEM, params![id(conversation), item])
+}
+
+/// As if nobody had been told that it was done.
+fn tear_a_call(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let (conversation, at, item) = with_batch(run)?;
+    if let Some(entry) = conversation.entries.get_mut(at) {
+        entry.known = Known::Sent;
+    }
+    change(db, LOSE_ITEM, params![id(conversation), item])
+}
+
+fn lose_a_conversation(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let lose = "DELETE FROM conversations WHERE id = ?1";
+    change(db, lose, params![id(any(run)?)])
+}
+
+/// The row of one conversation under the id of another.
+const COPY: &str = "\
+    INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
+        slot, generation) \
+    SELECT project, ?2, app, owner, updated_at, 0, 0, 0, slot, generation FROM conversations WHERE id = ?1";
+
+fn bring_one_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    for client in &run.clients {
+        let gone = client.gone.iter().find_map(|gone| gone.name.whole);
+        if let (Some(gone), Some(living)) = (gone, client.conversations.first()) {
+            return change(db, COPY, params![id(living), gone.to_be_bytes()]);
+        }
+    }
+    bail!("nobody has deleted anything")
+}
+
+fn invent_one(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let living = any(run)?;
+    let other = living.name.whole.unwrap_or_default() ^ (1 << 90);
+    change(db, COPY, params![id(living), other.to_be_bytes()])
+}
+
+fn lose_a_title(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let mut all = run.clients.iter().flat_map(|client| &client.conversations);
+    let titled = all.find(|conversation| conversation.title.held.is_some());
+    let titled = titled.context("no conversation with a title")?;
+    let lose = "UPDATE conversations SET title = NULL WHERE id = ?1";
+    change(db, lose, params![id(titled)])
+}
