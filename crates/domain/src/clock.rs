@@ -32,6 +32,15 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The time that much later.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// The time that much earlier.
     #[must_use]
     pub fn earlier(self, by: Duration) -> Self {

@@ -4,12 +4,14 @@
 //! Invariant: knows no HTTP, no SQL and no vendor. Everything of the outside world (time, ids,
 //! storage, models) comes in through a port, so that every rule can be tested without it.
 
+pub mod canonical;
 pub mod clock;
 pub mod fault;
 pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod model;
+pub mod notary;
 pub mod secret;
 pub mod service;
 pub mod store;
@@ -19,9 +21,11 @@ pub mod upstream;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use fault::{Conflict, Error, Fault, Noun, Reason};
 pub use ids::{
-    AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, KeyId, Ref, SectionId, TurnId,
+    AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, KeyId, ReceiptId, Ref, SectionId,
+    TurnId,
 };
 pub use json::Json;
 pub use model::*;
+pub use notary::Notary;
 pub use service::{Service, Settings};
 pub use store::{Batch, Store, StoreError, Write};

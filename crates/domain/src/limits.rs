@@ -24,6 +24,8 @@ pub const NAME_CHARS_MAX: usize = 64;
 pub const KEY_BYTES: usize = 24;
 /// How long a deleted conversation is remembered, for cursors that still name it.
 pub const TOMBSTONE_HOURS: u64 = 24;
+/// How long a snapshot of the keyring may be kept: what was erased is unreadable everywhere after that.
+pub const KEYRING_SNAPSHOT_HOURS: u64 = 24;
 /// Items that a delete purges in its own transaction; more are swept afterwards, in chunks.
 pub const PURGE_INLINE_ITEMS_MAX: u64 = 64;
 /// Longest answer of a model, in bytes of text.

@@ -6,11 +6,13 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::ids::{AppId, ConversationId, ConversationRef, ItemId, KeyId, SectionId, TurnId};
+use crate::ids::{
+    AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, SectionId, TurnId,
+};
 use crate::model::{
-    App, Conversation, ConversationQuery, Item, ItemContent, ItemQuery, ItemRef, KeyDigest,
-    KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId, Turn,
-    TurnState, Usage,
+    App, Conversation, ConversationQuery, Erasure, Item, ItemContent, ItemQuery, ItemRef,
+    KeyDigest, KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
+    ReceiptEntry, ReceiptRecord, SignedReceipt, Turn, TurnState, Usage,
 };
 
 /// Where conversations are kept. An acknowledged write survives the process, and by default power loss.
@@ -68,6 +70,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         project: ProjectId,
         conversation: ConversationRef,
+        receipt: ReceiptId,
         at: Timestamp,
     ) -> Result<Outcome, StoreError>;
 
@@ -96,6 +99,40 @@ pub trait Store: Send + Sync + 'static {
     /// Removes a bounded chunk of what deleted conversations have left, and forgets deletions from
     /// before `forget_before`. True as long as there may be more.
     async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError>;
+
+    /// At most `count_max` erasures whose receipts have something new to say, and are to be signed: a
+    /// key is destroyed, or the last rows are gone. Where nothing was sealed, only the latter.
+    ///
+    /// The keys of all that is given were destroyed before this answers, so a time that is taken
+    /// afterwards is a time at which they were.
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError>;
+
+    /// Keeps signed receipts in place of what was known before. What a complete receipt is about is
+    /// forgotten with that; one that says less than what is there already changes nothing.
+    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError>;
+
+    /// The receipt of what the principal has deleted, as long as that deletion is not forgotten.
+    async fn receipt_of(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+    ) -> Result<Option<ReceiptId>, StoreError>;
+
+    /// At most `count_max` receipts of a project by their ids, from the one after `after` on. None is
+    /// ever removed.
+    async fn receipts(
+        &self,
+        project: ProjectId,
+        after: Option<ReceiptId>,
+        count_max: u32,
+    ) -> Result<Vec<ReceiptEntry>, StoreError>;
+
+    /// One receipt.
+    async fn receipt(
+        &self,
+        project: ProjectId,
+        id: ReceiptId,
+    ) -> Result<Option<ReceiptRecord>, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -231,11 +268,16 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// Deletes the conversation and all that is in it. From the commit on nothing of it can be read.
+    /// Deletes the conversation and all that is in it. From the commit on nothing of it can be read,
+    /// and its receipt is there to be signed. [`StoreError::IdClash`] if there is a receipt of that id.
     Delete {
         /// The conversation.
         conversation: ConversationRef,
-        /// When.
+        /// The new receipt.
+        receipt: ReceiptId,
+        /// When the request came.
+        requested_at: Timestamp,
+        /// When it is done: the time on the tombstone.
         at: Timestamp,
     },
 }
@@ -258,6 +300,8 @@ pub enum Outcome {
         conversation: ConversationId,
         /// The turn that was running in it.
         running: Option<TurnId>,
+        /// The receipt.
+        receipt: ReceiptId,
     },
 }
 

@@ -1,4 +1,5 @@
-//! What goes on beside requests: sweeping after deletes, emptying the write-ahead log, metrics.
+//! What goes on beside requests: sweeping after deletes, signing their receipts, emptying the write-ahead
+//! log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +8,40 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::TOMBSTONE_HOURS;
 use parlance_domain::tasks::Tasks;
-use parlance_domain::{Clock, Store, SystemClock};
+use parlance_domain::{Clock, Service, Store, SystemClock};
 use parlance_store::sqlite::Sqlite;
 
 /// How often the sweeper looks for work. Rows of a deleted conversation are gone within 60 seconds.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// What the sweeper leaves to other writers between two chunks.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// How often the signer looks for receipts. What it signs is about a moment at most so long ago.
+const SIGN_EVERY: Duration = Duration::from_secs(1);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(TOMBSTONE_HOURS * 3600);
 
 /// Starts all of it; it ends with `tasks`.
-pub(crate) fn start(tasks: &Tasks, store: &Arc<Sqlite>, metrics: PrometheusHandle) {
+pub(crate) fn start(
+    tasks: &Tasks,
+    service: &Service,
+    store: &Arc<Sqlite>,
+    metrics: PrometheusHandle,
+) {
     let sweeping = Arc::clone(store);
     every(tasks, SWEEP_EVERY, move || {
         let store = Arc::clone(&sweeping);
         async move { sweep(&store).await }
+    });
+    let signing = service.clone();
+    every(tasks, SIGN_EVERY, move || {
+        let service = signing.clone();
+        async move {
+            if let Err(error) = service.sign_receipts().await {
+                tracing::warn!(error = %Chain(&error), "could not sign receipts");
+            }
+        }
     });
     let checkpointing = Arc::clone(store);
     every(tasks, CHECKPOINT_EVERY, move || {

@@ -53,7 +53,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
             .write_all(text.as_bytes())
             .context("could not show the new keys")?;
     }
-    background::start(&tasks, &store, metrics.clone());
+    background::start(&tasks, &service, &store, metrics.clone());
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
-use parlance_domain::{Clock, IdSource, Service, Settings, Store, SystemClock};
+use parlance_domain::{Clock, IdSource, Notary, Service, Settings, Store, SystemClock};
 use parlance_store::keyring::{Root, RootCommand};
 use parlance_store::sqlite::{self, Keys, Sqlite};
 use parlance_upstream::Echo;
@@ -26,6 +26,14 @@ pub(crate) struct Wired {
 fn root(settings: &KeyringSettings) -> Option<Box<dyn Root>> {
     let (program, arguments) = settings.root_command.split_first()?;
     Some(Box::new(RootCommand::new(program, arguments.to_owned())))
+}
+
+/// Who signs receipts: always the same for one store.
+fn notary(store: &Sqlite) -> anyhow::Result<Notary> {
+    let salting = store.secret("receipt salt");
+    let signing = store.secret("receipt signing");
+    let build = concat!("parlance ", env!("CARGO_PKG_VERSION"));
+    Notary::new(&salting, &signing, build).context("could not make the key that signs receipts")
 }
 
 /// Opens the store and puts the service over it. The directory must be locked.
@@ -59,6 +67,7 @@ pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
         clock: Arc::clone(&clock),
         ids: Arc::new(IdSource::new(clock, seed)),
         tasks: tasks.clone(),
+        notary: Arc::new(notary(&store)?),
     };
     let settings = Settings {
         strict_names: config.strict_names,

@@ -15,6 +15,7 @@ use parlance_domain::{AppId, ConversationId, ItemId, KeyId};
 use ring::hmac;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use zeroize::Zeroizing;
 
 use crate::keyring::{KeyRef, Keyring, KeyringError, RecordKey};
 
@@ -156,6 +157,11 @@ impl Sealer {
         self.reference
     }
 
+    /// What a receipt may say of the key; none where nothing is sealed.
+    pub fn commitment(&self) -> Option<[u8; 32]> {
+        self.key.as_ref().map(|key| key.commitment())
+    }
+
     /// Seals content for its place.
     pub fn seal(&self, place: &Place, plain: Vec<u8>) -> Result<Sealed, SealError> {
         match &self.key {
@@ -239,6 +245,19 @@ impl Vault {
             reference: key,
             key: Some(found),
         }))
+    }
+
+    /// A secret of the store: always the same for the same name.
+    pub fn secret(&self, name: &str) -> Zeroizing<[u8; 32]> {
+        if let Some(keyring) = &self.keyring {
+            return keyring.secret(name);
+        }
+        let tag = hmac::sign(&self.hashing, name.as_bytes());
+        let mut secret = Zeroizing::new([0; 32]);
+        for (to, from) in secret.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        secret
     }
 
     /// Destroys keys. When this returns, nothing that they sealed can be opened any more.

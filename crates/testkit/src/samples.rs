@@ -8,7 +8,7 @@ use parlance_domain::model::{
     Extras, ItemContent, ItemKind, ItemType, Metadata, Native, NewConversation, NewItem, Principal,
     ProjectId, Role, User,
 };
-use parlance_domain::{Json, Timestamp};
+use parlance_domain::{Json, Notary, Timestamp};
 
 /// The project of most samples.
 pub const PROJECT: ProjectId = ProjectId(1);
@@ -16,6 +16,11 @@ pub const PROJECT: ProjectId = ProjectId(1);
 /// A source of ids that makes the same ones in every run.
 pub fn ids(clock: Arc<dyn Clock>) -> IdSource {
     IdSource::new(clock, [7; 32])
+}
+
+/// A notary that signs the same in every run.
+pub fn notary() -> Arc<Notary> {
+    Arc::new(Notary::new(&[8; 32], &[9; 32], "parlance test").unwrap())
 }
 
 /// A principal that sees all apps of [`PROJECT`]. The empty user is none.

@@ -19,6 +19,7 @@ fn context() -> Context {
         method: Method::POST,
         path: "/coze/v3/chat/completions".to_owned(),
         params: Params::default(),
+        receipt: std::sync::OnceLock::new(),
         closing: std::sync::atomic::AtomicBool::new(false),
     }
 }

@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, StatusCode};
 use metrics::{Counter, Histogram};
 use parlance_domain::fault::{Chain, CredentialProblem};
 use parlance_domain::service::Access;
-use parlance_domain::{Error, Fault, Id, Service, TurnId};
+use parlance_domain::{Error, Fault, Id, ReceiptId, Service, TurnId};
 use tokio::time::Instant;
 
 use super::route::{Call, Handler, Params, Query, Route};
@@ -25,6 +25,8 @@ const STRANGERS_BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Longest wait for it.
 const STRANGERS_BODY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What every answer to a delete carries: `er_...; salt=...`.
+const RECEIPT_HEADER: HeaderName = HeaderName::from_static("parlance-erasure-receipt");
 
 /// What all routes of a dialect share.
 pub(super) struct Mounted {
@@ -212,6 +214,7 @@ impl Mounted {
             method: request.method().clone(),
             path: path.to_owned(),
             params,
+            receipt: OnceLock::new(),
             closing: AtomicBool::new(false),
         })
     }
@@ -244,6 +247,9 @@ impl Mounted {
             response.status = response.status().as_u16(),
             "answered a request"
         );
+        if let Some(receipt) = context.receipt.get() {
+            self.add_receipt(&mut response, *receipt);
+        }
         if context.closing.load(Ordering::Relaxed) {
             response
                 .headers_mut()
@@ -255,6 +261,16 @@ impl Mounted {
                 .insert(HeaderName::from_static("x-request-id"), id);
         }
         response
+    }
+
+    /// Names the receipt, with the salt that nobody else is given.
+    fn add_receipt(&self, response: &mut Response, receipt: ReceiptId) {
+        let salt = self.service.receipt_salt(receipt);
+        let text = format!("{}; salt={}", receipt.text(), salt.expose());
+        if let Ok(mut value) = HeaderValue::try_from(text) {
+            value.set_sensitive(true);
+            response.headers_mut().insert(RECEIPT_HEADER, value);
+        }
     }
 
     fn report(&self, error: &Error, request_id: &str, operation: &'static str) {

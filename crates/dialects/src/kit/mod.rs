@@ -9,13 +9,14 @@ pub(crate) mod reply;
 pub(crate) mod route;
 pub(crate) mod sse;
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::response::Response;
 use http::{HeaderMap, Method};
 use parlance_domain::fault::CredentialProblem;
-use parlance_domain::{AppId, ConversationRef, Error, Fault, Timestamp};
+use parlance_domain::{AppId, ConversationRef, Error, Fault, ReceiptId, Timestamp};
 
 pub(crate) use route::{Call, Params, Query, Route};
 
@@ -162,6 +163,8 @@ pub(crate) struct Context {
     pub(crate) path: String,
     /// The parameters in its path.
     pub(crate) params: Params,
+    /// The receipt that the answer names: of what this request has erased, or finds erased.
+    pub(crate) receipt: OnceLock<ReceiptId>,
     /// Whether its connection is to be closed with the answer.
     pub(crate) closing: AtomicBool,
 }

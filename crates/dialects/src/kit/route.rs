@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parlance_domain::fault::MalformedBody;
-use parlance_domain::service::Access;
-use parlance_domain::{Error, Fault, Service};
+use parlance_domain::service::{Access, Deleted};
+use parlance_domain::{ConversationRef, Error, Fault, Noun, Principal, Service};
 use serde_json::{Map, Value};
 
 use super::{Context, Failure, Reply, RouteInfo};
@@ -141,6 +141,31 @@ impl Call {
     /// A parameter of the path; the empty string if the route has none of that name.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.context.params.get(name)
+    }
+
+    /// Deletes a conversation, and has the answer name its receipt. Whoever has deleted it before,
+    /// within a day, is told of the same receipt again, whatever else the dialect answers.
+    pub(crate) async fn delete(
+        &self,
+        who: &Principal,
+        conversation: ConversationRef,
+    ) -> Result<Deleted, Error> {
+        let requested_at = self.context.at;
+        let deleted = self
+            .service
+            .delete_conversation(who, conversation, requested_at)
+            .await;
+        let receipt = match &deleted {
+            Ok(deleted) => Some(deleted.receipt),
+            Err(error) if error.fault == Fault::NotFound(Noun::Conversation) => {
+                self.service.receipt_of(who, conversation).await?
+            }
+            Err(_) => None,
+        };
+        if let Some(receipt) = receipt {
+            self.context.receipt.get_or_init(|| receipt);
+        }
+        deleted
     }
 
     /// The body as a JSON object. An empty body is an empty object.

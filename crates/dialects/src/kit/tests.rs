@@ -123,6 +123,7 @@ async fn every_dialect_has_words_for_every_fault() {
         at: Timestamp::from_millis(1_767_225_600_000),
         method: Method::GET,
         path: "/v1/things".to_owned(),
+        receipt: OnceLock::new(),
         closing: AtomicBool::new(false),
         params: Params(
             params
@@ -200,6 +201,7 @@ fn service() -> parlance_domain::Service {
         ids: Arc::new(IdSource::new(Arc::clone(&clock), [0; 32])),
         clock,
         tasks: parlance_domain::tasks::Tasks::default(),
+        notary: parlance_testkit::samples::notary(),
     };
     Service::new(ports, Settings::default())
 }

@@ -17,6 +17,7 @@ use parlance_domain::{
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
+use parlance_testkit::samples::notary;
 use parlance_upstream::Echo;
 use tower::ServiceExt;
 
@@ -43,6 +44,7 @@ impl Answer {
 pub(crate) struct TestApp {
     router: Router,
     pub(crate) service: Service,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) project: Project,
     pub(crate) app: App,
@@ -71,6 +73,7 @@ impl TestApp {
         let mut test = Self {
             router,
             service: furnish,
+            store,
             clock,
             project,
             app,
@@ -190,6 +193,7 @@ fn service(
             clock,
             ids,
             tasks,
+            notary: notary(),
         },
         Settings::default(),
     )

@@ -17,6 +17,7 @@ use parlance_domain::{
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
 use parlance_testkit::clock::START;
+use parlance_testkit::samples::notary;
 use parlance_upstream::Echo;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -41,6 +42,7 @@ impl Coze {
             clock: Arc::clone(&clock),
             ids: Arc::new(IdSource::new(clock, [7; 32])),
             tasks: Tasks::default(),
+            notary: notary(),
         };
         let service = Service::new(ports, Settings::default());
         let project = service.create_project("p").await.unwrap().unwrap();

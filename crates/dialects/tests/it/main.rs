@@ -14,5 +14,6 @@ mod authorisation;
 mod coze;
 mod dify;
 mod openhands;
+mod receipts;
 mod root;
 mod scenario;

@@ -103,6 +103,8 @@ ids! {
     AppId
     /// Names a key; not the key itself.
     KeyId
+    /// Names a receipt of an erasure.
+    ReceiptId
 }
 
 /// What a client wrote to name something: a whole id, or a prefix of one. Both are a range of ids

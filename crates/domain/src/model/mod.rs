@@ -6,6 +6,7 @@ mod item;
 mod key;
 mod page;
 mod principal;
+mod receipt;
 mod turn;
 
 pub use app::{App, AppMode, Project, ProjectId};
@@ -19,4 +20,9 @@ pub use page::{
     check_rows,
 };
 pub use principal::{Principal, User};
+pub(crate) use receipt::hex;
+pub use receipt::{
+    Erasure, ErasureLevel, ItemsBucket, Receipt, ReceiptEntry, ReceiptRecord, ReceiptState,
+    SignedReceipt,
+};
 pub use turn::{Turn, TurnFailure, TurnState, Usage};

@@ -4,7 +4,7 @@ use super::items::ItemDraft;
 use super::{Service, fault};
 use crate::clock::Timestamp;
 use crate::fault::{Error, Fault, Noun};
-use crate::ids::{AppId, ConversationId, ConversationRef, SectionId};
+use crate::ids::{AppId, ConversationId, ConversationRef, ReceiptId, SectionId};
 use crate::model::first_section;
 use crate::model::{
     Conversation, ConversationQuery, Cursor, Extras, Metadata, NewConversation, Order, Page,
@@ -53,6 +53,8 @@ pub struct Deleted {
     pub conversation: ConversationId,
     /// When it became unreachable.
     pub at: Timestamp,
+    /// The receipt, which is signed a moment later.
+    pub receipt: ReceiptId,
 }
 
 impl Service {
@@ -182,14 +184,21 @@ impl Service {
     }
 
     /// Deletes a conversation: from the answer on nothing of it can be read, and its running turn
-    /// is stopped.
+    /// is stopped. `requested_at` is when the request for it came.
     pub async fn delete_conversation(
         &self,
         who: &Principal,
         conversation: ConversationRef,
+        requested_at: Timestamp,
     ) -> Result<Deleted, Error> {
         let at = self.now();
-        let outcome = self.change(who, Write::Delete { conversation, at }).await?;
+        let delete = Write::Delete {
+            conversation,
+            receipt: self.new_id(),
+            requested_at: requested_at.min(at),
+            at,
+        };
+        let outcome = self.change(who, delete).await?;
         self.deleted(&outcome, at)
     }
 
@@ -200,7 +209,11 @@ impl Service {
         conversation: ConversationRef,
     ) -> Result<Option<Deleted>, Error> {
         let at = self.now();
-        match self.store().erase(project, conversation, at).await {
+        match self
+            .store()
+            .erase(project, conversation, self.new_id(), at)
+            .await
+        {
             Ok(outcome) => self.deleted(&outcome, at).map(Some),
             Err(StoreError::NoConversation) => Ok(None),
             Err(error) => Err(fault(error)),
@@ -229,7 +242,8 @@ impl Service {
                 return Ok(erased);
             }
             for conversation in page.rows {
-                match self.delete_conversation(&who, conversation.id.into()).await {
+                let of = conversation.id.into();
+                match self.delete_conversation(&who, of, self.now()).await {
                     Ok(_) => erased += 1,
                     // Somebody else was faster.
                     Err(Error {
@@ -248,6 +262,7 @@ impl Service {
             Outcome::Deleted {
                 conversation,
                 running,
+                receipt,
             } => {
                 if let Some(turn) = running {
                     self.cancel_turn(*turn);
@@ -255,6 +270,7 @@ impl Service {
                 Ok(Deleted {
                     conversation: *conversation,
                     at,
+                    receipt: *receipt,
                 })
             }
             Outcome::Done | Outcome::Added { .. } => Err(Fault::Internal.into()),

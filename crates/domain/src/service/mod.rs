@@ -6,6 +6,7 @@ mod access;
 mod admin;
 mod conversations;
 mod items;
+mod receipts;
 mod turns;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, Timestamp};
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{Id, IdSource};
+use crate::notary::Notary;
 use crate::store::{Batch, Outcome, Store, StoreError, Write};
 use crate::tasks::Tasks;
 use crate::upstream::Model;
@@ -45,6 +47,8 @@ pub struct Ports {
     pub ids: Arc<IdSource>,
     /// Where background work runs.
     pub tasks: Tasks,
+    /// Who signs receipts.
+    pub notary: Arc<Notary>,
 }
 
 /// All use-cases. Cloned freely; all clones are one.
@@ -58,6 +62,8 @@ struct Inner {
     settings: Settings,
     access: access::Cache,
     turns: turns::Registry,
+    /// Held by whoever signs receipts.
+    signing: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -70,6 +76,7 @@ impl Service {
                 settings,
                 access,
                 turns,
+                signing: tokio::sync::Mutex::default(),
             }),
         }
     }
@@ -153,8 +160,11 @@ impl Service {
                 | Write::SetActive { .. }
                 | Write::StartSection { .. }
                 | Write::ReplaceItem { .. }
-                | Write::RemoveItems { .. }
-                | Write::Delete { .. } => continue,
+                | Write::RemoveItems { .. } => continue,
+                Write::Delete { receipt, .. } => {
+                    *receipt = self.new_id();
+                    continue;
+                }
             };
             for item in items {
                 item.id = self.new_id();

@@ -37,8 +37,11 @@ pub(crate) enum Command {
     },
     /// Erase conversations
     Erase(Erase),
-    /// Show and verify receipts of erasure
-    Receipts(Later),
+    /// Show receipts of erasure
+    Receipts {
+        #[command(subcommand)]
+        command: Receipts,
+    },
     /// Look for traces of what was erased
     Audit(Later),
     /// Copy the data while serving
@@ -171,6 +174,30 @@ pub(crate) enum Keys {
         #[command(flatten)]
         at: InProject,
     },
+}
+
+/// `parlance receipts`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipts {
+    /// List all receipts: id, state, level, time of the delete
+    List {
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// Show a receipt: signed canonical JSON, byte for byte
+    Show {
+        /// The receipt's id, as the answer to the delete names it
+        #[arg(value_name = "RECEIPT_ID")]
+        id: String,
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// Export the log of receipts (not in this version)
+    Export(Later),
+    /// Show the key that verifies receipts (not in this version)
+    Key(Later),
+    /// Verify a receipt (not in this version)
+    Verify(Later),
 }
 
 /// `parlance erase`.

@@ -12,7 +12,7 @@ use clap::Parser;
 use crate::config::{Config, Overrides};
 use crate::control::{self, Command as Wanted, Refusal};
 use crate::{serve, telemetry};
-use args::{Apps, Cli, Command, Common, Erase, InProject, Keys, Projects};
+use args::{Apps, Cli, Command, Common, Erase, InProject, Keys, Projects, Receipts};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
@@ -92,7 +92,7 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Keys { command } => translate_keys(command),
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
         Command::Erase(erase) => translate_erase(erase)?,
-        Command::Receipts(_) => return Err(not_yet("receipts")),
+        Command::Receipts { command } => translate_receipts(command)?,
         Command::Audit(_) => return Err(not_yet("audit")),
         Command::Backup(_) => return Err(not_yet("backup")),
         Command::Restore(_) => return Err(not_yet("restore")),
@@ -163,6 +163,22 @@ fn translate_keys(command: Keys) -> (Common, Wanted) {
             let (common, project) = place(at);
             (common, Wanted::RevokeKey { project, id })
         }
+    }
+}
+
+fn translate_receipts(command: Receipts) -> anyhow::Result<(Common, Wanted)> {
+    match command {
+        Receipts::List { at } => {
+            let (common, project) = place(at);
+            Ok((common, Wanted::ListReceipts { project }))
+        }
+        Receipts::Show { id, at } => {
+            let (common, project) = place(at);
+            Ok((common, Wanted::ShowReceipt { project, id }))
+        }
+        Receipts::Export(_) => Err(not_yet("receipts export")),
+        Receipts::Key(_) => Err(not_yet("receipts key")),
+        Receipts::Verify(_) => Err(not_yet("receipts verify")),
     }
 }
 

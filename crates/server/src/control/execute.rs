@@ -11,7 +11,7 @@ use parlance_domain::{
     Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Refusal};
+use super::{Command, Refusal, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
@@ -70,6 +70,13 @@ pub(super) async fn execute(
                 &id,
             )
             .await
+        }
+        Command::ListReceipts { project } => {
+            receipts::list(service, &find_project(service, &named(&project)).await?).await
+        }
+        Command::ShowReceipt { project, id } => {
+            let project = find_project(service, &named(&project)).await?;
+            receipts::show(service, &project, &id).await
         }
     }
 }
@@ -306,7 +313,7 @@ async fn erase_one(
         user,
         app: None,
     };
-    match service.delete_conversation(&who, of).await {
+    match service.delete_conversation(&who, of, service.now()).await {
         Ok(_) => Ok(true),
         Err(Error {
             fault: Fault::NotFound(_),
@@ -343,15 +350,15 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn failed(error: Error) -> Refusal {
+pub(super) fn failed(error: Error) -> Refusal {
     Refusal::failed(Chain(&error).to_string())
 }
 
-fn line(text: &mut String, columns: &[&str]) {
+pub(super) fn line(text: &mut String, columns: &[&str]) {
     text.push_str(&columns.join("  "));
     text.push('\n');
 }
 
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.seconds()).map_or_else(|_| "-".to_owned(), |at| at.to_string())
 }

@@ -2,6 +2,7 @@
 //! whoever can reach its socket; otherwise the command takes the directory itself.
 
 mod execute;
+mod receipts;
 mod socket;
 
 use std::fmt;
@@ -51,6 +52,10 @@ pub(crate) enum Command {
     },
     /// Revoke a key.
     RevokeKey { project: Option<String>, id: String },
+    /// List a project's receipts.
+    ListReceipts { project: Option<String> },
+    /// Show a signed receipt.
+    ShowReceipt { project: Option<String>, id: String },
 }
 
 /// Why a command was not carried out, for its user.

@@ -111,6 +111,9 @@ const MISTAKES: &[(i32, &[&str])] = &[
     (1, &["projects", "create", "default"]),
     (1, &["apps", "create", "default"]),
     (1, &["apps", "import", "x.yml"]),
+    (1, &["receipts", "show", "er_nothing"]),
+    (1, &["receipts", "list", "--project", "nobody"]),
+    (2, &["receipts"]),
     (2, &["erase"]),
     (2, &["erase", "--conversation", "not-an-id"]),
     (
@@ -138,11 +141,20 @@ fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
             "{args:?}: {ran:?}"
         );
     }
-    for later in ["receipts", "audit", "backup", "restore"] {
-        let ran = command(&[later, "list"], &place.data(), &[])
+    for later in [
+        &["audit", "list"][..],
+        &["backup", "list"],
+        &["restore", "list"],
+        &["receipts", "export"],
+        &["receipts", "key"],
+        &["receipts", "verify", "er.json"],
+    ] {
+        let ran = command(later, &place.data(), &[])
             .output()
             .expect("it runs");
-        assert_eq!(ran.status.code(), Some(1), "{later}");
+        assert_eq!(ran.status.code(), Some(1), "{later:?}");
+        let said = String::from_utf8(ran.stderr).expect("text");
+        assert!(said.contains("not in this version"), "{later:?}: {said}");
     }
     assert_eq!(place.run(&["keys", "list"]).stdout, before);
 }

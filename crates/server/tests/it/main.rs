@@ -11,4 +11,5 @@ mod commands;
 mod crash;
 mod listener;
 mod process;
+mod receipts;
 mod start;

@@ -48,6 +48,7 @@ CREATE TABLE keys (
 ) STRICT, WITHOUT ROWID;
 
 -- `section` is null for the first one. `last_item` is the highest id that an item ever had here.
+-- `commitment` is a hash of the key, for the receipt; null where nothing is sealed.
 CREATE TABLE conversations (
     project    INTEGER NOT NULL,
     id         BLOB    NOT NULL,
@@ -59,6 +60,7 @@ CREATE TABLE conversations (
     turns      INTEGER NOT NULL,
     slot       INTEGER NOT NULL,
     generation INTEGER NOT NULL,
+    commitment BLOB,
     section    BLOB,
     running    BLOB,
     last_item  BLOB,
@@ -120,6 +122,7 @@ CREATE TABLE tombstones (
     owner      BLOB    NOT NULL,
     updated_at INTEGER NOT NULL,
     deleted_at INTEGER NOT NULL,
+    receipt    BLOB    NOT NULL,
     PRIMARY KEY (project, id)
 ) STRICT, WITHOUT ROWID;
 
@@ -131,3 +134,23 @@ CREATE TABLE purges (
     conversation BLOB    NOT NULL,
     PRIMARY KEY (project, conversation)
 ) STRICT, WITHOUT ROWID;
+
+-- Receipts of what was erased, for good. `state`: 0 nothing is signed, 1 the key is destroyed, 2 the rows
+-- are gone too. `items` is the number of decimal digits of how many there were. `conversation` is there
+-- until state 2, to find the rows that are left and to sign with. With row ids, because a signed one is
+-- too long for the tree of an index.
+CREATE TABLE receipts (
+    project       INTEGER NOT NULL,
+    id            BLOB    NOT NULL,
+    state         INTEGER NOT NULL,
+    requested_at  INTEGER NOT NULL,
+    tombstoned_at INTEGER NOT NULL,
+    destroyed_at  INTEGER,
+    items         INTEGER NOT NULL,
+    commitment    BLOB,
+    conversation  BLOB,
+    signed        TEXT,
+    PRIMARY KEY (project, id)
+) STRICT;
+
+CREATE INDEX receipts_open ON receipts (project, id) WHERE state < 2;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use parlance_domain::clock::Timestamp;
-use parlance_domain::ids::{ConversationRef, ItemId, Ref, TurnId};
+use parlance_domain::ids::{ConversationRef, ItemId, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
-    Conversation, Item, NewConversation, NewItem, Principal, Turn, TurnState, Usage, first_section,
+    Conversation, Erasure, Item, ItemsBucket, NewConversation, NewItem, Principal, Turn, TurnState,
+    Usage, first_section,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Require, StoreError, Write};
 
-use super::{Living, State, Tombstone};
+use super::{Living, Receipt, State, Tombstone};
 
 pub(super) fn apply(
     state: &mut State,
@@ -40,7 +41,12 @@ pub(super) fn apply(
 fn write(state: &mut State, who: &Principal, write: &Write) -> Result<Outcome, StoreError> {
     match write {
         Write::Create(new) => create(state, who, new),
-        Write::Delete { conversation, at } => delete(state, who, *conversation, *at),
+        Write::Delete {
+            conversation,
+            receipt,
+            requested_at,
+            at,
+        } => delete(state, who, *conversation, (*receipt, *requested_at, *at)),
         Write::SetActive {
             conversation,
             active,
@@ -197,21 +203,47 @@ pub(super) fn delete(
     state: &mut State,
     who: &Principal,
     of: ConversationRef,
-    at: Timestamp,
+    (receipt, requested_at, at): (ReceiptId, Timestamp, Timestamp),
 ) -> Result<Outcome, StoreError> {
     let gone = state.needed(who, of)?.clone();
-    let Conversation { id, running, .. } = gone.conversation;
+    let Conversation {
+        id,
+        running,
+        next_seq,
+        ..
+    } = gone.conversation;
+    if state.receipts.contains_key(&(who.project, receipt)) {
+        return Err(StoreError::IdClash);
+    }
+    let erasure = Erasure {
+        receipt,
+        project: who.project,
+        conversation: id,
+        commitment: None,
+        requested_at,
+        tombstoned_at: at,
+        key_destroyed_at: None,
+        is_purged: true,
+        items: ItemsBucket::of(next_seq),
+    };
+    let kept = Receipt {
+        erasure,
+        signed: None,
+    };
+    state.receipts.insert((who.project, receipt), kept);
     state.living.remove(&(who.project, id));
     let tombstone = Tombstone {
         user: gone.user,
         app: gone.conversation.app,
         updated_at: gone.conversation.updated_at,
         deleted_at: at,
+        receipt,
     };
     state.deleted.insert((who.project, id), tombstone);
     Ok(Outcome::Deleted {
         conversation: id,
         running,
+        receipt,
     })
 }
 

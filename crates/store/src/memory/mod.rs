@@ -9,10 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
-use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ItemId, KeyId, TurnId};
+use parlance_domain::ids::{
+    AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, TurnId,
+};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord, Page,
-    Principal, Project, ProjectId, Turn, TurnFailure, TurnState, User,
+    App, Conversation, ConversationQuery, Erasure, ErasureLevel, Item, ItemQuery, ItemRef,
+    KeyDigest, KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord,
+    ReceiptState, SignedReceipt, Turn, TurnFailure, TurnState, User,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 
@@ -29,6 +32,7 @@ struct State {
     keys: BTreeMap<(ProjectId, KeyId), (KeyDigest, KeyRecord)>,
     living: BTreeMap<(ProjectId, ConversationId), Living>,
     deleted: BTreeMap<(ProjectId, ConversationId), Tombstone>,
+    receipts: BTreeMap<(ProjectId, ReceiptId), Receipt>,
 }
 
 /// A conversation with all that is in it.
@@ -48,6 +52,26 @@ struct Tombstone {
     app: AppId,
     updated_at: Timestamp,
     deleted_at: Timestamp,
+    receipt: ReceiptId,
+}
+
+/// What is known of a delete, and what was signed of it. Nothing is sealed here, and rows go at once.
+#[derive(Clone)]
+struct Receipt {
+    erasure: Erasure,
+    signed: Option<SignedReceipt>,
+}
+
+impl Receipt {
+    fn entry(&self) -> ReceiptEntry {
+        let signed = self.signed.as_ref();
+        ReceiptEntry {
+            id: self.erasure.receipt,
+            state: signed.map_or(ReceiptState::Pending, |signed| signed.state),
+            level: ErasureLevel::of(self.erasure.commitment.as_ref()),
+            tombstoned_at: self.erasure.tombstoned_at,
+        }
+    }
 }
 
 impl State {
@@ -144,6 +168,7 @@ impl Store for Memory {
         &self,
         project: ProjectId,
         of: ConversationRef,
+        receipt: ReceiptId,
         at: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let mut state = self.state();
@@ -155,7 +180,7 @@ impl Store for Memory {
             user: living.user.clone(),
             app: None,
         };
-        apply::delete(&mut state, &who, of, at)
+        apply::delete(&mut state, &who, of, (receipt, at, at))
     }
 
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
@@ -209,6 +234,75 @@ impl Store for Memory {
             .deleted
             .retain(|_, tombstone| tombstone.deleted_at >= forget_before);
         Ok(false)
+    }
+
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
+        let state = self.state();
+        let due = state.receipts.values().filter(|kept| kept.signed.is_none());
+        let due = due.map(|kept| kept.erasure.clone());
+        Ok(due
+            .take(usize::try_from(count_max).unwrap_or(usize::MAX))
+            .collect())
+    }
+
+    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for new in receipts {
+            let Some(kept) = state.receipts.get_mut(&(new.project, new.id)) else {
+                continue;
+            };
+            if kept.entry().state < new.state {
+                kept.signed = Some(new.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn receipt_of(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+    ) -> Result<Option<ReceiptId>, StoreError> {
+        let state = self.state();
+        let mut deleted = state.deleted.iter();
+        let found = deleted.find(|((project, id), tombstone)| {
+            *project == who.project
+                && of.names(*id)
+                && sees(who, tombstone.user.as_ref(), tombstone.app)
+        });
+        Ok(found.map(|(_, tombstone)| tombstone.receipt))
+    }
+
+    async fn receipts(
+        &self,
+        project: ProjectId,
+        after: Option<ReceiptId>,
+        count_max: u32,
+    ) -> Result<Vec<ReceiptEntry>, StoreError> {
+        let state = self.state();
+        let own = state
+            .receipts
+            .iter()
+            .filter(|((of, id), _)| *of == project && after.is_none_or(|after| *id > after));
+        let own = own.map(|(_, kept)| kept.entry());
+        Ok(own
+            .take(usize::try_from(count_max).unwrap_or(usize::MAX))
+            .collect())
+    }
+
+    async fn receipt(
+        &self,
+        project: ProjectId,
+        id: ReceiptId,
+    ) -> Result<Option<ReceiptRecord>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .receipts
+            .get(&(project, id))
+            .map(|kept| ReceiptRecord {
+                entry: kept.entry(),
+                json: kept.signed.as_ref().map(|signed| signed.json.clone()),
+            }))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -4,12 +4,12 @@
 //! nothing. See [`refuses_first`] for the exceptions.
 
 use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
-use parlance_domain::model::first_section;
+use parlance_domain::model::{ItemsBucket, first_section};
 use parlance_domain::store::{Outcome, StoreError};
 use parlance_domain::{ConversationId, SectionId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
+use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, What};
 use super::search::{ItemAt, find_item};
 use super::sql;
 use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
@@ -33,7 +33,7 @@ pub(super) fn refuses_first(batch: &Encoded) -> bool {
             | What::Active(_)
             | What::Section(_)
             | What::Replace(..)
-            | What::Delete => true,
+            | What::Delete(_) => true,
         },
         _ => false,
     }
@@ -168,9 +168,10 @@ fn write(
         return create(db, who, change, new);
     }
     let mut head = head(db, who, change.of)?;
-    if let What::Delete = change.what {
+    if let What::Delete(burial) = &change.what {
+        let deleted = delete(db, who, &head, change.at, burial)?;
         erased.push(head.key);
-        return delete(db, who, &head, change.at);
+        return Ok(deleted);
     }
     // What is sealed with another key than the row's could never be opened again.
     if change.sealed_with.is_some_and(|key| key != head.key) {
@@ -179,7 +180,7 @@ fn write(
     head.touch(change.at);
     match &change.what {
         // Done above.
-        What::Create(_) | What::Delete => {}
+        What::Create(_) | What::Delete(_) => {}
         What::Add(addition, items) => return add(db, who, head, change.at, addition, items),
         What::Title(title) => {
             db.prepare_cached(sql::SET_TITLE)?.execute(params![
@@ -250,6 +251,7 @@ fn create(db: &Connection, who: &Who, change: &Change, new: &Created) -> Result<
         new.extras,
         new.key.slot,
         number(new.key.generation),
+        new.commitment,
     ])?;
     let place = ItemPlace {
         scope: Scope {
@@ -438,8 +440,26 @@ fn remove_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<()
 }
 
 /// Takes the conversation away and leaves a tombstone, which keeps its place in lists as it was.
-/// What is in it goes at once if it is little, else with the sweep.
-fn delete(db: &Connection, who: &Who, head: &Head, at: i64) -> Result<Outcome, Trouble> {
+/// What is in it goes at once if it is little, else with the sweep. Its receipt begins, to be signed
+/// when everybody has been answered.
+fn delete(
+    db: &Connection,
+    who: &Who,
+    head: &Head,
+    at: i64,
+    burial: &Burial,
+) -> Result<Outcome, Trouble> {
+    let begun = db.prepare_cached(sql::BEGIN_RECEIPT)?.execute(params![
+        who.project,
+        head.id,
+        burial.receipt,
+        burial.requested_at,
+        at,
+        ItemsBucket::of(count(head.next_seq)).digits(),
+    ])?;
+    if begun == 0 {
+        return Err(StoreError::IdClash.into());
+    }
     db.prepare_cached(sql::DELETE)?
         .execute(params![who.project, head.id])?;
     db.prepare_cached(sql::BURY)?.execute(params![
@@ -448,7 +468,8 @@ fn delete(db: &Connection, who: &Who, head: &Head, at: i64) -> Result<Outcome, T
         head.app,
         head.owner,
         head.updated_at,
-        at
+        at,
+        burial.receipt,
     ])?;
     let rows = head.next_seq.saturating_add(head.turns);
     if rows > number(PURGE_INLINE_ITEMS_MAX) {
@@ -463,5 +484,6 @@ fn delete(db: &Connection, who: &Who, head: &Head, at: i64) -> Result<Outcome, T
     Ok(Outcome::Deleted {
         conversation: head.id.id::<ConversationId>(),
         running: head.running.map(Bits::id),
+        receipt: burial.receipt.id(),
     })
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use parlance_domain::ids::Ref;
 use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, ProjectId};
 use parlance_domain::store::{Batch, Require, StoreError, Write};
-use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
+use parlance_domain::{ConversationId, ConversationRef, ItemId, ReceiptId, Timestamp};
 
 use super::value::{Bits, Owner, Span, Who, number, unavailable};
 use crate::codec;
@@ -52,7 +52,13 @@ pub(super) enum What {
     Section(Bits),
     Replace(Bits, Sealed),
     Remove(Vec<Bits>),
-    Delete,
+    Delete(Burial),
+}
+
+/// What a delete leaves.
+pub(super) struct Burial {
+    pub(super) receipt: Bits,
+    pub(super) requested_at: i64,
 }
 
 /// What items come with.
@@ -70,6 +76,7 @@ pub(super) enum Addition {
 pub(super) struct Created {
     pub(super) id: Bits,
     pub(super) key: KeyRef,
+    pub(super) commitment: Option<[u8; 32]>,
     pub(super) app: Bits,
     pub(super) active: bool,
     pub(super) title: Option<Sealed>,
@@ -87,12 +94,21 @@ pub(super) struct ItemRow {
 }
 
 /// A batch that deletes a conversation, whoever's it is.
-pub(super) fn erasure(project: ProjectId, of: ConversationRef, at: Timestamp) -> Encoded {
+pub(super) fn erasure(
+    project: ProjectId,
+    of: ConversationRef,
+    receipt: ReceiptId,
+    at: Timestamp,
+) -> Encoded {
+    let burial = Burial {
+        receipt: Bits::of(receipt),
+        requested_at: at.micros(),
+    };
     let delete = Change {
         of: of.into(),
         at: at.micros(),
         sealed_with: None,
-        what: What::Delete,
+        what: What::Delete(burial),
     };
     Encoded {
         who: Who {
@@ -255,7 +271,14 @@ impl Encoder<'_> {
             Write::RemoveItems { items, .. } => {
                 What::Remove(items.iter().map(|item| Bits::of(*item)).collect())
             }
-            Write::Delete { .. } => What::Delete,
+            Write::Delete {
+                receipt,
+                requested_at,
+                ..
+            } => What::Delete(Burial {
+                receipt: Bits::of(*receipt),
+                requested_at: requested_at.micros(),
+            }),
             Write::Append {
                 conversation,
                 items,
@@ -301,9 +324,11 @@ impl Encoder<'_> {
 
     fn created(&self, new: &NewConversation) -> Result<Created, StoreError> {
         let title = new.title.as_ref().map(|title| title.as_bytes().to_vec());
+        let taken = self.taken.get(&new.id);
         Ok(Created {
             id: Bits::of(new.id),
-            key: self.taken.get(&new.id).map_or(NO_KEY, Taken::key),
+            key: taken.map_or(NO_KEY, Taken::key),
+            commitment: taken.and_then(|taken| taken.sealer().commitment()),
             app: Bits::of(new.app),
             active: new.active,
             title: self.field(new.id, Field::Title, title)?,
@@ -395,7 +420,9 @@ pub(super) fn seal(
 fn target(write: &Write) -> (ConversationRef, Timestamp) {
     match write {
         Write::Create(new) => (Ref::clashing_with(new.id), new.at),
-        Write::Delete { conversation, at } => (*conversation, *at),
+        Write::Delete {
+            conversation, at, ..
+        } => (*conversation, *at),
         // Changes nothing that has a time.
         Write::SetActive { conversation, .. } => (*conversation, Timestamp::default()),
         Write::Append {

@@ -6,8 +6,10 @@ mod encode;
 mod list;
 mod migrate;
 mod open;
+mod options;
 mod pool;
 mod read;
+mod receipts;
 mod references;
 mod search;
 mod sql;
@@ -20,19 +22,20 @@ mod writer;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
-use parlance_domain::ids::{AppId, ConversationId, ConversationRef, Ref, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord, Page,
-    Principal, Project, ProjectId, Turn,
+    App, Conversation, ConversationQuery, Erasure, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, SignedReceipt, Turn,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 use rusqlite::Connection;
+use zeroize::Zeroizing;
 
 use self::encode::{Encoder, Sealers};
 use self::pool::Pool;
@@ -41,65 +44,14 @@ use self::references::References;
 use self::value::{Trouble, Who, unavailable};
 use self::vault::Filler;
 use self::writer::Writer;
-use crate::keyring::{KeyRef, Keyring, Root};
+use crate::keyring::{KeyRef, Keyring};
 use crate::seal::{Sealer, Taken, Vault};
 
 pub use self::open::OpenError;
+pub use self::options::{Durability, Keys, Options};
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
-/// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
-const VACUUM_PAGES: u32 = 128;
-
-/// What an acknowledged write survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Loss of power: every commit is synced.
-    #[default]
-    Power,
-    /// The end of the process, however sudden. Loss of power may take the last commits, never break
-    /// the database.
-    Process,
-}
-
-/// How a database is opened.
-pub struct Options {
-    /// What an acknowledged write survives.
-    pub durability: Durability,
-    /// Connections that read.
-    pub readers: usize,
-    /// Where keys come from.
-    pub keys: Keys,
-}
-
-/// Where the keys of what is sealed come from.
-pub enum Keys {
-    /// A keyring in the data directory.
-    Keyring {
-        /// What opens it; none is a file beside it, readable by its owner alone.
-        root: Option<Box<dyn Root>>,
-        /// A directory with a second copy, kept in step.
-        mirror: Option<PathBuf>,
-    },
-    /// Nowhere: content is stored as it is. To measure what sealing costs, never for a server.
-    None {
-        /// What hashes are keyed with.
-        hashing: [u8; 32],
-    },
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            durability: Durability::Power,
-            readers: 3,
-            keys: Keys::Keyring {
-                root: None,
-                mirror: None,
-            },
-        }
-    }
-}
 
 /// A store in an SQLite database.
 pub struct Sqlite {
@@ -161,10 +113,15 @@ impl Sqlite {
     pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
         self.writer()?
             .outside("emptying the WAL", |db| {
-                vacuum(db)?;
+                sweep::vacuum(db)?;
                 writer::checkpoint(db)
             })
             .await
+    }
+
+    /// A secret of the store: always the same for the same name.
+    pub fn secret(&self, name: &str) -> Zeroizing<[u8; 32]> {
+        self.vault.secret(name)
     }
 
     fn take_filler(&self) -> Option<Filler> {
@@ -283,14 +240,6 @@ fn join(thread: Option<JoinHandle<()>>) {
     }
 }
 
-fn vacuum(db: &Connection) -> rusqlite::Result<()> {
-    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-    let mut freed = vacuum.query([])?;
-    // Each step gives back one page.
-    while freed.next()?.is_some() {}
-    Ok(())
-}
-
 #[async_trait]
 impl Store for Sqlite {
     async fn conversation(
@@ -389,11 +338,12 @@ impl Store for Sqlite {
         &self,
         project: ProjectId,
         conversation: ConversationRef,
+        receipt: ReceiptId,
         at: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let outcomes = self
             .writer()?
-            .apply(encode::erasure(project, conversation, at))
+            .apply(encode::erasure(project, conversation, receipt, at))
             .await?;
         let outcome = outcomes.into_iter().next();
         if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
@@ -472,6 +422,57 @@ impl Store for Sqlite {
         self.writer()?
             .transact("sweeping", move |db| sweep::sweep(db, before))
             .await
+    }
+
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
+        // On the writing thread, though it only reads: what a reader sees may be committed without
+        // being wiped yet.
+        self.writer()?
+            .transact("looking for receipts", move |db| {
+                receipts::due(db, count_max)
+            })
+            .await
+    }
+
+    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
+        let receipts = receipts.to_owned();
+        self.writer()?
+            .transact("keeping receipts", move |db| receipts::keep(db, &receipts))
+            .await
+    }
+
+    async fn receipt_of(
+        &self,
+        who: &Principal,
+        of: ConversationRef,
+    ) -> Result<Option<ReceiptId>, StoreError> {
+        self.read_as(who, "looking up a receipt", move |reader| {
+            receipts::of(reader.db, &reader.who, of.into())
+        })
+        .await
+    }
+
+    async fn receipts(
+        &self,
+        project: ProjectId,
+        after: Option<ReceiptId>,
+        count_max: u32,
+    ) -> Result<Vec<ReceiptEntry>, StoreError> {
+        self.read("listing receipts", move |db, _| {
+            receipts::list(db, project, after, count_max)
+        })
+        .await
+    }
+
+    async fn receipt(
+        &self,
+        project: ProjectId,
+        id: ReceiptId,
+    ) -> Result<Option<ReceiptRecord>, StoreError> {
+        self.read("reading a receipt", move |db, _| {
+            receipts::one(db, project, id)
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -38,8 +38,8 @@ pub(super) const IS_TAKEN: &str = "\
 
 pub(super) const CREATE: &str = "\
     INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
-        last_item, title, metadata, extras, slot, generation) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13)";
+        last_item, title, metadata, extras, slot, generation, commitment) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 /// The key of a conversation, for whoever is about to seal something for it.
 pub(super) const KEY_OF: &str = "\
@@ -72,8 +72,8 @@ pub(super) const RECORD_MARK: &str = "\
 pub(super) const DELETE: &str = "DELETE FROM conversations WHERE project = ?1 AND id = ?2";
 
 pub(super) const BURY: &str = "\
-    INSERT INTO tombstones (project, id, app, owner, updated_at, deleted_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    INSERT INTO tombstones (project, id, app, owner, updated_at, deleted_at, receipt) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const PURGE_LATER: &str = "INSERT INTO purges (project, conversation) VALUES (?1, ?2)";
 
@@ -192,6 +192,43 @@ pub(super) const RUNNING: &str = "\
 
 pub(super) const STOP_RUNNING: &str =
     "UPDATE conversations SET running = NULL WHERE project = ?1 AND id = ?2";
+
+// Receipts. 3 is the receipt.
+
+/// Begins the receipt of a conversation that is about to be deleted.
+pub(super) const BEGIN_RECEIPT: &str = "\
+    INSERT OR IGNORE INTO receipts (project, id, state, requested_at, tombstoned_at, items, \
+        commitment, conversation) \
+    SELECT project, ?3, 0, ?4, ?5, ?6, commitment, id FROM conversations \
+    WHERE project = ?1 AND id = ?2";
+
+/// What is to be signed: once when the key is destroyed, if there was one, and once when no rows wait
+/// to be purged.
+pub(super) const RECEIPTS_TO_SIGN: &str = "\
+    SELECT project, id, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
+        EXISTS (SELECT 1 FROM purges WHERE purges.project = receipts.project \
+            AND purges.conversation = receipts.conversation) AS waits \
+    FROM receipts INDEXED BY receipts_open \
+    WHERE state < 2 AND (NOT waits OR (state = 0 AND commitment IS NOT NULL)) \
+    ORDER BY project, id LIMIT ?1";
+
+/// A complete receipt is not connected to what it is about any more.
+pub(super) const KEEP_RECEIPT: &str = "\
+    UPDATE receipts SET state = ?3, destroyed_at = ?4, signed = ?5, \
+        conversation = CASE WHEN ?3 < 2 THEN conversation END \
+    WHERE project = ?1 AND id = ?2 AND state < ?3";
+
+pub(super) const RECEIPT_OF: &str = "\
+    SELECT receipt FROM tombstones \
+    WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
+
+pub(super) const RECEIPTS: &str = "\
+    SELECT id, state, commitment, tombstoned_at FROM receipts \
+    WHERE project = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+pub(super) const RECEIPT: &str = "\
+    SELECT id, state, commitment, tombstoned_at, signed FROM receipts \
+    WHERE project = ?1 AND id = ?2";
 
 // The sweep.
 

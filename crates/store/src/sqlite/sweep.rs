@@ -15,6 +15,8 @@ const STEP_ROWS: i64 = 32;
 const SWEEP_ROWS_MAX: i64 = 1_000;
 /// How long one sweep may keep other writers waiting, about.
 const SWEEP_TIME_MAX: Duration = Duration::from_millis(4);
+/// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
+const VACUUM_PAGES: u32 = 128;
 
 /// Removes a chunk of rows, or forgets a chunk of tombstones where no rows are left. True as long as
 /// there may be more.
@@ -69,4 +71,13 @@ fn purge_some(db: &Connection, scope: Scope) -> Result<(), Trouble> {
 
 fn rows(changed: usize) -> i64 {
     i64::try_from(changed).unwrap_or(i64::MAX)
+}
+
+/// Gives some free pages back to the file system.
+pub(super) fn vacuum(db: &Connection) -> rusqlite::Result<()> {
+    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut freed = vacuum.query([])?;
+    // Each step gives back one page.
+    while freed.next()?.is_some() {}
+    Ok(())
 }

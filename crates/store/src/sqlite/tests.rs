@@ -95,6 +95,9 @@ fn all_else_is_found_by_its_key() {
     let alias = "aliases USING PRIMARY KEY (project=? AND conversation=? AND alias_hash=?)";
     let turn = "turns USING PRIMARY KEY (project=? AND conversation=? AND id=?)";
     let tombstone = "tombstones USING PRIMARY KEY (project=? AND id=?)";
+    let deleted = "tombstones USING PRIMARY KEY (project=? AND id>? AND id<?)";
+    let receipt = "receipts USING INDEX sqlite_autoindex_receipts_1 (project=? AND id=?)";
+    let receipts = "receipts USING INDEX sqlite_autoindex_receipts_1 (project=? AND id>?)";
     let digest = "keys USING INDEX sqlite_autoindex_keys_1 (digest=?)";
     check(&[
         (sql::ALIAS, alias),
@@ -104,8 +107,26 @@ fn all_else_is_found_by_its_key() {
         (sql::FINISH_TURN, turn),
         (sql::PURGE_SOME_TURNS, turn),
         (sql::FORGET, tombstone),
+        (sql::RECEIPT_OF, deleted),
+        (sql::KEEP_RECEIPT, receipt),
+        (sql::RECEIPT, receipt),
+        (sql::RECEIPTS, receipts),
         (admin::KEY, digest),
     ]);
+}
+
+#[test]
+fn receipts_to_sign_are_looked_for_among_the_open_ones_alone() {
+    let (_dir, db) = database();
+    let plan = plan(&db, sql::RECEIPTS_TO_SIGN);
+    let purge = "SEARCH purges USING PRIMARY KEY (project=? AND conversation=?)";
+    for step in plan {
+        let known = ["SCAN receipts USING INDEX receipts_open", purge];
+        assert!(
+            known.contains(&step.as_str()) || step.starts_with("CORRELATED"),
+            "{step}"
+        );
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{
-    App, AppMode, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId, Role, Scopes,
-    TurnState, Usage, User,
+    App, AppMode, Erasure, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId,
+    ReceiptState, Role, Scopes, SignedReceipt, TurnState, Usage, User,
 };
 use parlance_domain::store::{AdminWrite, Batch, Store, Write};
 use parlance_domain::{ConversationId, IdSource, ItemContent};
@@ -15,7 +15,7 @@ use parlance_store::{Keys, OpenError, Options, Sqlite};
 use parlance_testkit::samples::{app, conversation, item, json, metadata, principal};
 use rusqlite::Connection;
 
-use crate::sqlite::{delete, ids, make, open, read};
+use crate::sqlite::{delete, deletion, ids, make, open, read};
 
 /// A word that stands in everything that is written, and nowhere else.
 const CANARY: &str = "canary-7f3a9c";
@@ -162,11 +162,7 @@ async fn no_content_is_in_any_file_before_or_after_a_delete() {
         "{found} in {searched} bytes"
     );
     let who = principal(CANARY);
-    let deleted = Write::Delete {
-        conversation: id.into(),
-        at: Timestamp::from_micros(9),
-    };
-    store.apply(&who, &Batch::of(deleted)).await.unwrap();
+    store.apply(&who, &Batch::of(deletion(id))).await.unwrap();
     assert_eq!(search(dir.path()).0, 0);
     store.close().await;
     assert_eq!(search(dir.path()).0, 0);
@@ -351,4 +347,78 @@ fn copy(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
+}
+
+/// Signs what is due, without a signature, and gives it.
+async fn sign(store: &Sqlite) -> Vec<Erasure> {
+    let due = store.receipts_to_sign(9).await.unwrap();
+    let signed = due.iter().map(|erasure| SignedReceipt {
+        id: erasure.receipt,
+        project: erasure.project,
+        state: if erasure.is_purged {
+            ReceiptState::Complete
+        } else {
+            ReceiptState::Destroyed
+        },
+        key_destroyed_at: None,
+        json: "{}".to_owned(),
+    });
+    store
+        .store_signed(&signed.collect::<Vec<_>>())
+        .await
+        .unwrap();
+    due
+}
+
+/// How many receipts still name a conversation.
+fn named_in_receipts(dir: &Path) -> i64 {
+    let db = Connection::open(dir.join("parlance.db")).unwrap();
+    let count = "SELECT count(conversation) FROM receipts";
+    db.query_row(count, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_receipt_has_the_commitment_of_the_key_and_forgets_the_conversation_when_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let (small, large) = (make(&store, &ids, 3).await, make(&store, &ids, 100).await);
+    delete(&store, small).await;
+    delete(&store, large).await;
+    let due = sign(&store).await;
+    let purged: Vec<_> = due
+        .iter()
+        .map(|due| (due.conversation, due.is_purged))
+        .collect();
+    assert_eq!(purged, [(small, true), (large, false)]);
+    let commitments: Vec<_> = due.iter().map(|due| due.commitment.unwrap()).collect();
+    assert_ne!(commitments[0], commitments[1]);
+    assert_eq!(named_in_receipts(dir.path()), 1);
+    assert!(sign(&store).await.is_empty(), "nothing new");
+    while store.sweep(Timestamp::default()).await.unwrap() {}
+    assert_eq!(sign(&store).await.len(), 1);
+    assert_eq!(named_in_receipts(dir.path()), 0);
+}
+
+#[tokio::test]
+async fn where_nothing_is_sealed_there_is_no_receipt_before_the_rows_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (clear(dir.path()), ids());
+    let id = make(&store, &ids, 100).await;
+    delete(&store, id).await;
+    assert!(sign(&store).await.is_empty());
+    while store.sweep(Timestamp::default()).await.unwrap() {}
+    let due = sign(&store).await;
+    assert_eq!((due.len(), due[0].commitment), (1, None));
+}
+
+#[tokio::test]
+async fn the_secrets_of_a_store_stay_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = |store: &Sqlite| *store.secret("receipt signing");
+    let store = open(dir.path());
+    let first = secret(&store);
+    assert_ne!(first, *store.secret("receipt salt"));
+    store.close().await;
+    drop(store);
+    assert_eq!(secret(&open(dir.path())), first);
 }

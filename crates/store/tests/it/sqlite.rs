@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{Conversation, ItemQuery, Order};
 use parlance_domain::store::{Batch, Store, StoreError, Write};
-use parlance_domain::{ConversationId, IdSource, SystemClock};
+use parlance_domain::{ConversationId, Id, IdSource, ReceiptId, SystemClock};
 use parlance_store::{Durability, OpenError, Options, Sqlite};
 use parlance_testkit::samples::{app, conversation, item, principal, question};
 use rusqlite::{Connection, OpenFlags};
@@ -51,12 +51,18 @@ pub(crate) async fn read(store: &Sqlite, id: ConversationId) -> Option<Conversat
     store.conversation(&who, id.into()).await.unwrap()
 }
 
-pub(crate) async fn delete(store: &Sqlite, id: ConversationId) {
-    let delete = Write::Delete {
+pub(crate) fn deletion(id: ConversationId) -> Write {
+    Write::Delete {
         conversation: id.into(),
+        // One receipt for each conversation.
+        receipt: ReceiptId::from_bits(id.bits()),
+        requested_at: Timestamp::from_micros(1),
         at: Timestamp::from_micros(2),
-    };
-    let batch = Batch::of(delete);
+    }
+}
+
+pub(crate) async fn delete(store: &Sqlite, id: ConversationId) {
+    let batch = Batch::of(deletion(id));
     store.apply(&principal("ann"), &batch).await.unwrap();
 }
 

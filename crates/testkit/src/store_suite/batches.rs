@@ -18,10 +18,7 @@ pub async fn a_batch_is_all_or_nothing(bench: &Bench) {
     let at = bench.now();
     let writes = vec![
         Write::Create(Box::new(new)),
-        Write::Delete {
-            conversation: doomed.into(),
-            at,
-        },
+        bench.deletion(doomed.into()),
         Write::SetTitle {
             conversation,
             title: Some("new".to_owned()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
-use parlance_domain::ids::{AppId, ConversationId, Id, IdSource, ItemId, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
 use parlance_domain::model::{
     Conversation, ConversationQuery, Cursor, Item, ItemContent, ItemQuery, NewItem, Order, Page,
     Principal, ProjectId, Sort, TurnState, Usage,
@@ -126,13 +126,23 @@ impl Bench {
         self.apply(who, write).await
     }
 
+    /// The delete of a conversation now, requested a little before.
+    pub fn deletion(&self, conversation: ConversationRef) -> Write {
+        let at = self.now();
+        Write::Delete {
+            conversation,
+            receipt: self.id(),
+            requested_at: at.earlier(Duration::from_millis(1)),
+            at,
+        }
+    }
+
     pub async fn delete(
         &self,
         who: &Principal,
         conversation: ConversationId,
     ) -> Result<Outcome, StoreError> {
-        let (conversation, at) = (conversation.into(), self.now());
-        self.apply(who, Write::Delete { conversation, at }).await
+        self.apply(who, self.deletion(conversation.into())).await
     }
 
     pub async fn start(

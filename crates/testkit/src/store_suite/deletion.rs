@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlance_domain::ids::{ConversationRef, Id};
+use parlance_domain::ids::{ConversationId, ConversationRef, Id, ReceiptId, TurnId};
 use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
 use parlance_domain::model::{Cursor, ItemQuery, Order, Sort};
 use parlance_domain::store::{Outcome, Write};
@@ -11,6 +11,18 @@ use super::bench::{Bench, Refusal, first, refused};
 use super::scope::all_writes;
 use crate::samples::{self, app, principal};
 
+/// What a delete tells: which conversation, and which turn was running in it.
+fn told(deleted: &Outcome) -> (ConversationId, Option<TurnId>) {
+    match deleted {
+        Outcome::Deleted {
+            conversation,
+            running,
+            ..
+        } => (*conversation, *running),
+        Outcome::Done | Outcome::Added { .. } => panic!("nothing was deleted: {deleted:?}"),
+    }
+}
+
 pub async fn a_deleted_conversation_is_gone_with_all_that_was_in_it(bench: &Bench) {
     let who = principal("ann");
     for count in [0, 3, usize::try_from(PURGE_INLINE_ITEMS_MAX).unwrap() + 1] {
@@ -18,11 +30,7 @@ pub async fn a_deleted_conversation_is_gone_with_all_that_was_in_it(bench: &Benc
         let turn = bench.start(&who, id, vec![]).await.unwrap();
         bench.finish(&who, id, turn, vec![]).await.unwrap();
         let deleted = bench.delete(&who, id).await.unwrap();
-        let wanted = Outcome::Deleted {
-            conversation: id,
-            running: None,
-        };
-        assert_eq!(deleted, wanted);
+        assert_eq!(told(&deleted), (id, None));
         assert_eq!(bench.read(&who, id).await, None);
         let (store, why) = (&bench.store, Refusal::NoConversation);
         let query = ItemQuery::first(Order::OldestFirst, 9);
@@ -42,11 +50,8 @@ pub async fn a_delete_tells_which_turn_was_running(bench: &Bench) {
     let who = principal("ann");
     let id = bench.make(&who).await;
     let turn = bench.start(&who, id, bench.questions(1)).await.unwrap();
-    let wanted = Outcome::Deleted {
-        conversation: id,
-        running: Some(turn),
-    };
-    assert_eq!(bench.delete(&who, id).await.unwrap(), wanted);
+    let deleted = bench.delete(&who, id).await.unwrap();
+    assert_eq!(told(&deleted), (id, Some(turn)));
     let late = bench.finish(&who, id, turn, bench.questions(1)).await;
     refused(late, Refusal::NoConversation);
     let failed = bench.store.fail_running_turns(bench.now()).await;
@@ -63,18 +68,23 @@ pub async fn an_operator_erases_whoevers_conversation_it_is(bench: &Bench) {
         let (store, at) = (&bench.store, bench.now());
         let elsewhere = parlance_domain::model::ProjectId(who.project.0 + 1);
         refused(
-            store.erase(elsewhere, id.into(), at).await,
+            store.erase(elsewhere, id.into(), bench.id(), at).await,
             Refusal::NoConversation,
         );
+        let prefix = ConversationRef::from_decimal(&id.decimal().to_string()).unwrap();
+        let receipt: ReceiptId = bench.id();
+        let erased = store.erase(who.project, prefix, receipt, at).await.unwrap();
         let wanted = Outcome::Deleted {
             conversation: id,
             running: None,
+            receipt,
         };
-        let prefix = ConversationRef::from_decimal(&id.decimal().to_string()).unwrap();
-        assert_eq!(store.erase(who.project, prefix, at).await.unwrap(), wanted);
+        assert_eq!(erased, wanted);
+        let due = store.receipts_to_sign(9).await.unwrap();
+        assert!(due.iter().any(|due| due.receipt == receipt));
         assert_eq!(bench.read(&who, id).await, None);
         refused(
-            store.erase(who.project, id.into(), at).await,
+            store.erase(who.project, id.into(), bench.id(), at).await,
             Refusal::NoConversation,
         );
         // It is the owner's all the same: a cursor of the owner's still knows its place.
@@ -92,15 +102,9 @@ pub async fn an_operator_erases_whoevers_conversation_it_is(bench: &Bench) {
 pub async fn a_prefix_deletes(bench: &Bench) {
     let who = principal("ann");
     let id = bench.make(&who).await;
-    let delete = Write::Delete {
-        conversation: ConversationRef::from_decimal(&id.decimal().to_string()).unwrap(),
-        at: bench.now(),
-    };
-    let wanted = Outcome::Deleted {
-        conversation: id,
-        running: None,
-    };
-    assert_eq!(bench.apply(&who, delete).await.unwrap(), wanted);
+    let prefix = ConversationRef::from_decimal(&id.decimal().to_string()).unwrap();
+    let deleted = bench.apply(&who, bench.deletion(prefix)).await.unwrap();
+    assert_eq!(told(&deleted), (id, None));
     assert_eq!(bench.read(&who, id).await, None);
 }
 

@@ -14,6 +14,7 @@ pub mod deletion;
 pub mod items;
 pub mod lists;
 pub mod pages;
+pub mod receipts;
 pub mod scope;
 pub mod turns;
 
@@ -127,6 +128,17 @@ macro_rules! store_conformance {
             a_forgotten_anchor_is_unknown
             a_large_conversation_is_swept_in_chunks
             a_sweep_leaves_the_living_alone
+        }
+        $crate::store_conformance! { @cases $make, receipts:
+            a_delete_leaves_a_receipt_to_be_signed
+            a_receipt_is_found_again_by_its_principal_and_nobody_else
+            a_receipt_is_forgotten_with_the_deletion_and_stays_itself
+            a_second_delete_leaves_no_second_receipt
+            a_receipts_id_is_taken_once
+            a_signed_receipt_is_kept_and_never_goes_back
+            a_large_conversations_receipt_is_complete_after_the_sweep
+            receipts_are_listed_by_project_and_paged
+            only_so_many_are_signed_at_once
         }
         $crate::store_conformance! { @cases $make, admin:
             projects_are_listed_by_number

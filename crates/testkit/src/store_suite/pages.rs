@@ -271,7 +271,7 @@ pub async fn filters_leave_out_the_other_kinds(bench: &Bench) {
         (of_type("message"), vec![0, 1, 2, 3, 4]),
         (of_type("function_call"), vec![5]),
         (of_type("reasoning"), vec![6]),
-        (of_type("event"), vec![7]),
+        (of_type("event"), vec![]),
         (of_type("Message"), vec![]),
         (of_type("mcp_call"), vec![]),
     ];

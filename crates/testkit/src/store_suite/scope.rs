@@ -148,10 +148,7 @@ pub(super) fn all_writes(
             output: vec![],
             at,
         },
-        Write::Delete {
-            conversation: conversation.into(),
-            at,
-        },
+        bench.deletion(conversation.into()),
     ]
 }
 

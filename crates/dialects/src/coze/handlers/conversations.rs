@@ -151,7 +151,7 @@ async fn rename(call: Call) -> Reply {
 async fn delete(call: Call) -> Reply {
     let who = principal(&call)?;
     let id = convert::conversation_ref(call.param("conversation_id"))?;
-    call.service.delete_conversation(&who, id).await?;
+    call.delete(&who, id).await?;
     envelope::done(&call.context)
 }
 

@@ -102,6 +102,6 @@ pub(super) async fn delete(call: Call) -> Reply {
     let id = convert::path_conversation(call.param("conversation_id"))?;
     let body = call.object()?;
     let who = caller::of_body(&call, &body)?;
-    call.service.delete_conversation(&who, id).await?;
+    call.delete(&who, id).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }

@@ -116,7 +116,7 @@ pub(in crate::openai) async fn update(call: Call) -> Reply {
 pub(in crate::openai) async fn delete(call: Call) -> Reply {
     let who = principal(&call)?;
     let id = convert::conversation_id(call.param("conversation_id"))?;
-    call.service.delete_conversation(&who, id).await?;
+    call.delete(&who, id).await?;
     reply::ok(&json!({
         "id": call.param("conversation_id"), "object": "conversation.deleted", "deleted": true,
     }))

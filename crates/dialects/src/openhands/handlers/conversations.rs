@@ -161,7 +161,7 @@ pub(in crate::openhands) async fn update(call: Call) -> Reply {
 pub(in crate::openhands) async fn delete(call: Call) -> Reply {
     let (who, named) = (principal(&call)?, named(&call)?);
     let deleted = match named.id() {
-        Ok(id) => call.service.delete_conversation(&who, id).await,
+        Ok(id) => call.delete(&who, id).await,
         Err(error) => Err(error),
     };
     reply::ok(&found(deleted)?.is_some())

@@ -90,6 +90,9 @@ pub(super) async fn agree_on_one(
     let wanted = model.conversation(who, id.into()).await.unwrap();
     let found = store.conversation(who, id.into()).await.unwrap();
     assert_eq!(found, wanted);
+    let wanted_receipt = model.receipt_of(who, id.into()).await.unwrap();
+    let found = store.receipt_of(who, id.into()).await.unwrap();
+    assert_eq!(found, wanted_receipt);
     let mut turns = said(model.turns(who, id.into(), &world.turns).await);
     let mut found = said(store.turns(who, id.into(), &world.turns).await);
     for turns in [&mut turns, &mut found].into_iter().flatten() {

@@ -268,7 +268,12 @@ impl World {
         let id = self.conversation(to);
         let decimal = ConversationRef::from_decimal(&id.decimal().to_string());
         let conversation = decimal.filter(|_| prefix).unwrap_or(id.into());
-        Write::Delete { conversation, at }
+        Write::Delete {
+            conversation,
+            receipt: self.ids.next(),
+            requested_at: at,
+            at,
+        }
     }
 
     fn create(&mut self, app: u8, clash: bool, items: &Items, at: Timestamp) -> Write {

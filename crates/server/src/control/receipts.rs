@@ -1,0 +1,45 @@
+//! Receipts of erasures, as operators see them.
+
+use parlance_domain::{Project, ReceiptId, Service};
+
+use super::Refusal;
+use super::execute::{failed, line, time};
+
+/// One line each, oldest first: id, state, level, time of the tombstone.
+pub(super) async fn list(service: &Service, project: &Project) -> Result<String, Refusal> {
+    sign(service).await?;
+    let mut text = String::new();
+    for entry in service.receipts(project.id).await.map_err(failed)? {
+        let columns = [
+            &entry.id.text(),
+            entry.state.name(),
+            entry.level.name(),
+            &time(entry.tombstoned_at),
+        ];
+        line(&mut text, &columns);
+    }
+    Ok(text)
+}
+
+/// The exact bytes that are signed, with their signature, and the end of the line.
+pub(super) async fn show(
+    service: &Service,
+    project: &Project,
+    id: &str,
+) -> Result<String, Refusal> {
+    let unknown = || {
+        let message = format!("there is no receipt `{id}` in project `{}`", project.name);
+        Refusal::failed(message)
+    };
+    let receipt = ReceiptId::parse(id).ok_or_else(unknown)?;
+    sign(service).await?;
+    let found = service.receipt(project.id, receipt).await.map_err(failed)?;
+    let unsigned = || Refusal::failed(format!("receipt `{id}` is not signed yet"));
+    let json = found.ok_or_else(unknown)?.json.ok_or_else(unsigned)?;
+    Ok(format!("{json}\n"))
+}
+
+/// Nobody who asks right after a delete has to wait for the signer's next round.
+async fn sign(service: &Service) -> Result<(), Refusal> {
+    service.sign_receipts().await.map(drop).map_err(failed)
+}
