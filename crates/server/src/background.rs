@@ -17,6 +17,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 /// How often the signer looks for receipts. What it signs is about a moment at most so long ago.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
+/// What the signing of receipts leaves to requests between two steps.
+const SIGN_PAUSE: Duration = Duration::from_millis(40);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -38,9 +40,7 @@ pub(crate) fn start(
     every(tasks, SIGN_EVERY, move || {
         let service = signing.clone();
         async move {
-            if let Err(error) = service.sign_receipts().await {
-                tracing::warn!(error = %Chain(&error), "could not sign receipts");
-            }
+            sign(&service).await;
         }
     });
     let checkpointing = Arc::clone(store);
@@ -73,6 +73,21 @@ where
             stopping.run_until_cancelled(work()).await;
         }
     });
+}
+
+/// Signs what is due, and leaves the processor to requests in between: a signature costs more than a
+/// delete, and nobody waits for it.
+async fn sign(service: &Service) {
+    loop {
+        match service.sign_some_receipts().await {
+            Ok(0) => return,
+            Ok(_) => tokio::time::sleep(SIGN_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "could not sign receipts");
+                return;
+            }
+        }
+    }
 }
 
 async fn sweep(store: &Sqlite) {
