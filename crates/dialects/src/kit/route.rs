@@ -51,14 +51,7 @@ impl Route {
         F: Future<Output = Reply> + Send + 'static,
     {
         let handler = Handler::Keyed(Arc::new(move |call| Box::pin(handler(call))));
-        Self {
-            method,
-            path,
-            operation,
-            scopes: &[],
-            before_key: None,
-            handler,
-        }
+        Self::new(method, path, operation, handler)
     }
 
     /// A route that anybody may call, and that touches nobody's data.
@@ -73,6 +66,10 @@ impl Route {
         F: Future<Output = Reply> + Send + 'static,
     {
         let handler = Handler::Open(Arc::new(move |service| Box::pin(handler(service))));
+        Self::new(method, path, operation, handler)
+    }
+
+    fn new(method: Method, path: &'static str, operation: &'static str, handler: Handler) -> Self {
         Self {
             method,
             path,
