@@ -123,23 +123,20 @@ impl Head {
 fn head(db: &Connection, who: &Who, of: Span) -> Result<Head, Trouble> {
     let found = db
         .prepare_cached(sql::HEAD)?
-        .query_row(
-            params![who.project, of.low, of.high, who.owner, who.app],
-            |row| {
-                Ok(Head {
-                    id: row.get(0)?,
-                    app: row.get(1)?,
-                    updated_at: row.get(2)?,
-                    section: row.get(3)?,
-                    running: row.get(4)?,
-                    next_seq: row.get(5)?,
-                    last_item: row.get(6)?,
-                    turns: row.get(7)?,
-                    key: read_key_ref(row, 8)?,
-                    owner: row.get(10)?,
-                })
-            },
-        )
+        .query_row(who.looking_for(of), |row| {
+            Ok(Head {
+                id: row.get(0)?,
+                app: row.get(1)?,
+                updated_at: row.get(2)?,
+                section: row.get(3)?,
+                running: row.get(4)?,
+                next_seq: row.get(5)?,
+                last_item: row.get(6)?,
+                turns: row.get(7)?,
+                key: read_key_ref(row, 8)?,
+                owner: row.get(10)?,
+            })
+        })
         .optional()?;
     found.ok_or_else(|| StoreError::NoConversation.into())
 }

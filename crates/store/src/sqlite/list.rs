@@ -94,16 +94,9 @@ impl Reader<'_> {
             let found = self
                 .db
                 .prepare_cached(anchor)?
-                .query_row(
-                    params![
-                        self.who.project,
-                        of.low,
-                        of.high,
-                        self.who.owner,
-                        self.who.app
-                    ],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
+                .query_row(self.who.looking_for(of), |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
                 .optional()?;
             if let Some(place) = found {
                 return Ok(place);

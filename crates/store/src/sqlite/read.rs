@@ -52,16 +52,7 @@ impl Reader<'_> {
         let row = self
             .db
             .prepare_cached(sql::CONVERSATION)?
-            .query_row(
-                params![
-                    self.who.project,
-                    of.low,
-                    of.high,
-                    self.who.owner,
-                    self.who.app
-                ],
-                conversation_row,
-            )
+            .query_row(self.who.looking_for(of), conversation_row)
             .optional()?;
         let Some(row) = row else { return Ok(None) };
         // Without its key it is gone, though this transaction still sees its row.
@@ -73,15 +64,8 @@ impl Reader<'_> {
 
     /// The key of a conversation, if that lives and is the principal's.
     pub(super) fn key_of(&self, of: Span) -> Result<Option<KeyRef>, Trouble> {
-        let Who {
-            project,
-            owner,
-            app,
-        } = self.who;
         let mut select = self.db.prepare_cached(sql::KEY_OF)?;
-        let found = select.query_row(params![project, of.low, of.high, owner, app], |row| {
-            read_key_ref(row, 0)
-        });
+        let found = select.query_row(self.who.looking_for(of), |row| read_key_ref(row, 0));
         Ok(found.optional()?)
     }
 
@@ -134,22 +118,13 @@ impl Reader<'_> {
         let found = self
             .db
             .prepare_cached(sql::HEAD)?
-            .query_row(
-                params![
-                    self.who.project,
-                    of.low,
-                    of.high,
-                    self.who.owner,
-                    self.who.app
-                ],
-                |row| {
-                    let scope = Scope {
-                        project: self.who.project,
-                        conversation: row.get(0)?,
-                    };
-                    Ok((scope, row.get(4)?, row.get(5)?, read_key_ref(row, 8)?))
-                },
-            )
+            .query_row(self.who.looking_for(of), |row| {
+                let scope = Scope {
+                    project: self.who.project,
+                    conversation: row.get(0)?,
+                };
+                Ok((scope, row.get(4)?, row.get(5)?, read_key_ref(row, 8)?))
+            })
             .optional()?;
         let (scope, running, next_seq, key) = found.ok_or(StoreError::NoConversation)?;
         let sealer = self.sealer(key)?.ok_or(StoreError::NoConversation)?;

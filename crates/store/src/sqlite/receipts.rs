@@ -47,10 +47,7 @@ pub(super) fn keep(db: &Connection, receipts: &[SignedReceipt]) -> Result<(), Tr
 
 pub(super) fn of(db: &Connection, who: &Who, of: Span) -> Result<Option<ReceiptId>, Trouble> {
     let mut select = db.prepare_cached(sql::RECEIPT_OF)?;
-    let found = select.query_row(
-        params![who.project, of.low, of.high, who.owner, who.app],
-        |row| row.get::<_, Bits>(0),
-    );
+    let found = select.query_row(who.looking_for(of), |row| row.get::<_, Bits>(0));
     Ok(found.optional()?.map(Bits::id))
 }
 

@@ -107,6 +107,11 @@ impl Who {
             app: who.app.map(Bits::of),
         }
     }
+
+    /// The parameters of the statements that look for the principal's conversation among these ids.
+    pub(super) fn looking_for(self, of: Span) -> (i64, Bits, Bits, Owner, Option<Bits>) {
+        (self.project, of.low, of.high, self.owner, self.app)
+    }
 }
 
 /// A number as it is stored. None that Parlance counts comes near the end.
