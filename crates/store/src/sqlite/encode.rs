@@ -152,11 +152,14 @@ pub(super) fn made(batch: &Batch) -> impl Iterator<Item = ConversationId> {
     })
 }
 
-/// The conversations for which the batch has something to seal, other than those that it makes.
+/// The conversations for which the batch has something to seal before it makes them, if it does.
 pub(super) fn sealed_for(batch: &Batch) -> BTreeSet<ConversationId> {
-    let mut needed: BTreeSet<ConversationId> = batch.writes.iter().filter_map(content_of).collect();
-    for id in made(batch) {
-        needed.remove(&id);
+    let (mut needed, mut made) = (BTreeSet::new(), BTreeSet::new());
+    for write in &batch.writes {
+        if let Write::Create(new) = write {
+            made.insert(new.id);
+        }
+        needed.extend(content_of(write).filter(|id| !made.contains(id)));
     }
     needed
 }
@@ -212,19 +215,20 @@ impl Encoder<'_> {
                 modified_at: modified_at.map(Timestamp::micros),
             }
         });
-        let made = self
-            .taken
-            .iter()
-            .map(|(id, taken)| (*id, taken.sealer().clone()));
-        self.sealers.extend(made);
+        let mut writes = Vec::with_capacity(batch.writes.len());
+        for write in &batch.writes {
+            // Not before: a conversation of the same id may be there, with a key of its own.
+            if let Write::Create(new) = write
+                && let Some(taken) = self.taken.get(&new.id)
+            {
+                self.sealers.insert(new.id, taken.sealer().clone());
+            }
+            writes.push(self.change(write)?);
+        }
         Ok(Encoded {
             who: Who::of(who, self.vault),
             require: require.collect(),
-            writes: batch
-                .writes
-                .iter()
-                .map(|write| self.change(write))
-                .collect::<Result<_, _>>()?,
+            writes,
             keyless: self.keyless,
             taken: self.taken.into_values().collect(),
         })

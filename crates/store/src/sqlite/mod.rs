@@ -198,7 +198,8 @@ impl Sqlite {
         who: &Principal,
         conversation: ConversationId,
     ) -> Result<Option<Sealer>, StoreError> {
-        let known = self.references.get(conversation);
+        let name = (who.project, conversation);
+        let known = self.references.get(name);
         let reference = if known.is_some() {
             known
         } else {
@@ -210,7 +211,7 @@ impl Sqlite {
             return Ok(None);
         };
         if known.is_none() {
-            self.references.put(conversation, reference);
+            self.references.put(name, reference);
         }
         self.vault
             .sealer(reference)
@@ -324,11 +325,11 @@ impl Store for Sqlite {
         let outcomes = self.writer()?.apply(encoded).await?;
         // Only now: an id may have been taken already, by a conversation with another key.
         for (conversation, key) in made {
-            self.references.put(conversation, key);
+            self.references.put((project, conversation), key);
         }
         for outcome in &outcomes {
             if let Outcome::Deleted { conversation, .. } = outcome {
-                self.references.forget(*conversation);
+                self.references.forget((project, *conversation));
             }
         }
         Ok(outcomes)
@@ -347,7 +348,7 @@ impl Store for Sqlite {
             .await?;
         let outcome = outcomes.into_iter().next();
         if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
-            self.references.forget(*conversation);
+            self.references.forget((project, *conversation));
         }
         outcome.ok_or(StoreError::NoConversation)
     }

@@ -58,6 +58,25 @@ pub async fn a_batch_is_all_or_nothing(bench: &Bench) {
     assert_eq!(bench.read(&who, doomed).await, None);
 }
 
+pub async fn a_batch_changes_what_is_there_until_it_makes_the_same_id_anew(bench: &Bench) {
+    let who = principal("ann");
+    let (conversation, _) = bench.make_with(&who, 1).await;
+    let mut new = samples::conversation(&bench.ids, app(1), bench.now());
+    new.id = conversation;
+    let append = Write::Append {
+        conversation,
+        items: bench.questions(1),
+        at: bench.now(),
+    };
+    let batch = Batch {
+        require: vec![],
+        writes: vec![append, Write::Create(Box::new(new))],
+    };
+    let applied = bench.store.apply(&who, &batch).await;
+    refused(applied, Refusal::IdClash);
+    assert_eq!(bench.all_items(&who, conversation).await.len(), 1);
+}
+
 pub async fn an_empty_batch_does_nothing(bench: &Bench) {
     let who = principal("ann");
     let outcomes = bench.store.apply(&who, &Batch::default()).await.unwrap();

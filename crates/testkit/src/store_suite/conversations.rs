@@ -122,8 +122,12 @@ pub async fn another_project_may_use_the_same_id(bench: &Bench) {
         let made = bench.apply(who, Write::Create(Box::new(new.clone())));
         made.await.unwrap();
     }
+    for who in &makers {
+        bench.append(who, new.id, bench.questions(1)).await.unwrap();
+    }
     bench.delete(&makers[0], new.id).await.unwrap();
     assert!(bench.read(&makers[1], new.id).await.is_some());
+    assert_eq!(bench.all_items(&makers[1], new.id).await.len(), 1);
 }
 
 pub async fn the_title_is_set_and_removed(bench: &Bench) {

@@ -113,6 +113,7 @@ macro_rules! store_conformance {
         }
         $crate::store_conformance! { @cases $make, batches:
             a_batch_is_all_or_nothing
+            a_batch_changes_what_is_there_until_it_makes_the_same_id_anew
             an_empty_batch_does_nothing
             a_precondition_that_fails_stops_the_batch
             a_precondition_sees_every_replacement
