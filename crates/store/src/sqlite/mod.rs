@@ -43,7 +43,7 @@ use self::read::Reader;
 use self::references::References;
 use self::value::{Trouble, Who, unavailable};
 use self::vault::Filler;
-use self::writer::Writer;
+use self::writer::{Connections, Writer};
 use crate::keyring::{KeyRef, Keyring};
 use crate::seal::{Sealer, Taken, Vault};
 
@@ -80,7 +80,12 @@ impl Sqlite {
             .map(|_| open::reader(&path))
             .collect::<Result<_, _>>()?;
         let filler = Filler::start(&vault).map_err(OpenError::Thread)?;
-        let (writer, thread) = Writer::start(db, Arc::clone(&vault)).map_err(OpenError::Thread)?;
+        let connections = Connections {
+            writing: db,
+            copying: open::copier(&path)?,
+        };
+        let started = Writer::start(connections, Arc::clone(&vault));
+        let (writer, thread) = started.map_err(OpenError::Thread)?;
         Ok(Self {
             writer: Some(writer),
             readers: Pool::new(readers),
@@ -111,12 +116,9 @@ impl Sqlite {
     /// Gives free pages back to the file system and empties the WAL, so that nothing that was deleted
     /// lingers in it. False if a reader was in the way: then it should be tried again.
     pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
-        self.writer()?
-            .outside("emptying the WAL", |db| {
-                sweep::vacuum(db)?;
-                writer::checkpoint(db)
-            })
-            .await
+        let writer = self.writer()?;
+        writer.outside("giving pages back", sweep::vacuum).await?;
+        writer.empty_log().await
     }
 
     /// A secret of the store: always the same for the same name.
@@ -426,13 +428,15 @@ impl Store for Sqlite {
     }
 
     async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
-        // On the writing thread, though it only reads: what a reader sees may be committed without
-        // being wiped yet.
-        self.writer()?
-            .transact("looking for receipts", move |db| {
-                receipts::due(db, count_max)
-            })
-            .await
+        let due = self.read("looking for receipts", move |db, _| {
+            receipts::due(db, count_max)
+        });
+        let due = due.await?;
+        // What a reader sees may be committed without being wiped yet.
+        if !due.is_empty() {
+            self.writer()?.wiped().await?;
+        }
+        Ok(due)
     }
 
     async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
@@ -478,7 +482,7 @@ impl Store for Sqlite {
 
     async fn ping(&self) -> Result<(), StoreError> {
         let writer = self.writer()?;
-        if writer.is_broken() || writer.is_failing() {
+        if writer.health().is_broken() || writer.health().is_failing() {
             return Err(StoreError::Unavailable {
                 during: "writing",
                 source: None,

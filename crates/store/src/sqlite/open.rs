@@ -20,9 +20,8 @@ const STATEMENTS_MAX: usize = 96;
 const WRITER_CACHE_KIB: i64 = -8_192;
 /// A reader's page cache, in KiB.
 const READER_CACHE_KIB: i64 = -2_048;
-/// Pages in the WAL after which a commit copies them to the database: 4 MB. With four or sixteen times
-/// as many an operation costs the same, but all writers wait longer for the copying.
-const CHECKPOINT_PAGES: i64 = 1_000;
+/// The page cache of the connection that copies the WAL, in KiB: the copying goes around it.
+const COPIER_CACHE_KIB: i64 = -64;
 /// Bytes of the WAL file that are kept for reuse.
 const WAL_KEPT_BYTES: i64 = 32 << 20;
 
@@ -120,13 +119,25 @@ pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, 
     let settings = || -> rusqlite::Result<()> {
         db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         db.pragma_update(None, "synchronous", synchronous)?;
-        db.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+        // The copier does it.
+        db.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
         db.pragma_update_and_check(None, "journal_size_limit", WAL_KEPT_BYTES, |_| Ok(()))
     };
     settings().map_err(driver("setting up the writer"))?;
     holds(&db, "journal_mode", "wal".to_owned())?;
     migrate::migrate(&mut db)?;
     holds(&db, "auto_vacuum", 2)?;
+    Ok(db)
+}
+
+/// Opens the connection that copies the WAL to the database.
+pub(super) fn copier(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(driver("opening a copier"))?;
+    common(&db, COPIER_CACHE_KIB)?;
+    // A copy is synced whatever the durability of commits: the log is begun anew after it.
+    db.pragma_update(None, "synchronous", "FULL")
+        .map_err(driver("setting up the copier"))?;
     Ok(db)
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::sql;
 use super::value::{Bits, Span, Trouble, Who, corrupt, time};
 
-/// What is to be signed. For the writing thread: there, what is committed is wiped as well.
+/// What is to be signed, when its keys are destroyed.
 pub(super) fn due(db: &Connection, count_max: u32) -> Result<Vec<Erasure>, Trouble> {
     let mut select = db.prepare_cached(sql::RECEIPTS_TO_SIGN)?;
     let rows = select.query_map(params![count_max], |row| {

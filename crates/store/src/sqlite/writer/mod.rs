@@ -1,29 +1,38 @@
 //! The one thread that writes.
 //!
 //! It takes all batches that are waiting, applies them in one transaction, and answers their callers
-//! when that is committed: one sync for all of them.
+//! when that is committed: one sync for all of them. What waits for keys to be destroyed goes on to the
+//! [`wiper`] before it is answered, and the write-ahead log is copied by the [`copier`].
 //!
 //! Invariant: nobody is told that something is done before the commit has returned, and after a
 //! commit that failed for the disk's sake nothing is written any more.
 
+mod copier;
+mod health;
+mod wiper;
+
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use parlance_domain::fault::Chain;
 use parlance_domain::store::{Outcome, StoreError};
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
+
+use self::copier::Copier;
+use self::health::Health;
+use self::wiper::{Parting, Wiper};
 
 use super::apply::{Done, apply, refuses_first};
 use super::encode::Encoded;
 use super::open::BUSY_TIMEOUT;
 use super::sql;
 use super::value::{Trouble, number, unavailable};
-use crate::keyring::{KeyRef, Mark};
+use crate::keyring::Mark;
 use crate::seal::{Taken, Vault};
 
 /// Batches that one transaction takes.
@@ -31,6 +40,8 @@ const GROUP_MAX: usize = 256;
 /// Jobs that may wait; callers beyond them wait for a place.
 const QUEUE_MAX: usize = 1_024;
 
+/// Pages in the write-ahead log from which on they are copied to the database: 4 MB.
+const COPIED_PAGES: i32 = 1_000;
 /// How long an emptying of the WAL waits for readers.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(5);
 
@@ -56,44 +67,35 @@ enum Job {
 /// The writer as its callers see it.
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
-    broken: Arc<AtomicBool>,
-    failing: Arc<AtomicBool>,
+    health: Arc<Health>,
+}
+
+/// The connections that write.
+pub(super) struct Connections {
+    /// Writes transactions.
+    pub(super) writing: Connection,
+    /// Copies the write-ahead log.
+    pub(super) copying: Connection,
 }
 
 impl Writer {
     /// Starts the thread. It ends when it is told to, or when nobody can send any more.
-    pub(super) fn start(db: Connection, vault: Arc<Vault>) -> io::Result<(Self, JoinHandle<()>)> {
+    pub(super) fn start(
+        connections: Connections,
+        vault: Arc<Vault>,
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let broken = Arc::new(AtomicBool::new(false));
-        let failing = Arc::new(AtomicBool::new(false));
-        let desk = Desk {
-            db,
-            vault,
-            recorded: Cell::new(None),
-            broken: Arc::clone(&broken),
-            failing: Arc::clone(&failing),
-        };
+        let health = Arc::new(Health::default());
+        let desk = Desk::new(connections, vault, Arc::clone(&health))?;
         let thread = Builder::new()
             .name("parlance-store".to_owned())
             .spawn(move || desk.work(jobs))?;
-        Ok((
-            Self {
-                queue,
-                broken,
-                failing,
-            },
-            thread,
-        ))
+        Ok((Self { queue, health }, thread))
     }
 
-    /// Whether a failed commit has ended all writing.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
-    }
-
-    /// Whether the last write failed for the database's sake, a full disk's for instance.
-    pub(super) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Acquire)
+    /// What is known of the disk.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Applies a batch, together with whatever else is waiting.
@@ -127,6 +129,34 @@ impl Writer {
         .await
     }
 
+    /// Returns when the keys of all are destroyed that was deleted before the call.
+    pub(super) async fn wiped(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::Alone(Box::new(move |desk: &Desk| {
+            desk.wiper.send(Parting {
+                erased: Vec::new(),
+                outcomes: Vec::new(),
+                answer,
+            });
+        }));
+        self.send(job).await?;
+        let told = answered
+            .await
+            .map_err(|error| unavailable(WRITING, error))?;
+        told.map(drop)
+    }
+
+    /// Empties the write-ahead log. False if a reader was in the way: then it should be tried again.
+    pub(super) async fn empty_log(&self) -> Result<bool, StoreError> {
+        const EMPTYING: &str = "emptying the write-ahead log";
+        let (ended, copied) = oneshot::channel();
+        // First most of it, while others write.
+        let job = Job::Alone(Box::new(move |desk: &Desk| desk.copier.ask_and_tell(ended)));
+        self.send(job).await?;
+        copied.await.map_err(|error| unavailable(EMPTYING, error))?;
+        self.outside(EMPTYING, checkpoint).await
+    }
+
     async fn alone<T: Send + 'static>(
         &self,
         during: &'static str,
@@ -148,7 +178,7 @@ impl Writer {
     }
 
     async fn send(&self, job: Job) -> Result<(), StoreError> {
-        if self.is_broken() {
+        if self.health.is_broken() {
             return Err(broken(WRITING));
         }
         self.queue
@@ -172,13 +202,36 @@ fn broken(during: &'static str) -> StoreError {
 struct Desk {
     db: Connection,
     vault: Arc<Vault>,
+    wiper: Wiper,
+    copier: Copier,
+    /// Pages in the write-ahead log after the last commit.
+    log_pages: Arc<AtomicI32>,
     /// How far the database records that the keyring has come.
     recorded: Cell<Option<Mark>>,
-    broken: Arc<AtomicBool>,
-    failing: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 impl Desk {
+    fn new(connections: Connections, vault: Arc<Vault>, health: Arc<Health>) -> io::Result<Self> {
+        let mut db = connections.writing;
+        let log_pages = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&log_pages);
+        db.wal_hook(Some(move |_: &mut Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))
+        .map_err(io::Error::other)?;
+        Ok(Self {
+            db,
+            wiper: Wiper::start(Arc::clone(&vault))?,
+            copier: Copier::start(connections.copying, Arc::clone(&health))?,
+            vault,
+            log_pages,
+            recorded: Cell::new(None),
+            health,
+        })
+    }
+
     fn work(self, mut jobs: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(GROUP_MAX);
         let mut group = Vec::with_capacity(GROUP_MAX);
@@ -195,10 +248,24 @@ impl Desk {
                 }
             }
             self.commit_group(&mut group);
+            self.tend_log();
         }
         // Readers that are still open do no harm; the next start does it otherwise.
         if let Err(error) = checkpoint(&self.db) {
             tracing::warn!(error = %error, "the WAL could not be emptied at the end");
+        }
+    }
+
+    /// Has the write-ahead log copied when it has grown, so that it can be begun anew.
+    fn tend_log(&self) {
+        let is_long = self.log_pages.load(Ordering::Relaxed) >= COPIED_PAGES;
+        if !is_long || self.health.is_broken() || !self.copier.ask() {
+            return;
+        }
+        // The next commit sets it again; without one, nothing is to be done.
+        self.log_pages.store(0, Ordering::Relaxed);
+        if let Err(error) = copier::copy(&self.db) {
+            self.health.failed(&error);
         }
     }
 
@@ -214,7 +281,7 @@ impl Desk {
         match self.try_commit(group) {
             Ok(applied) => self.answer(group, applied),
             // One of them may be at fault: the others need not suffer.
-            Err(_) if size > 1 && !self.is_broken() => {
+            Err(_) if size > 1 && !self.health.is_broken() => {
                 for one in group.drain(..) {
                     let mut one = vec![one];
                     match self.try_commit(&one) {
@@ -250,23 +317,26 @@ impl Desk {
         (uses_keys && self.recorded.get() != Some(mark)).then_some(mark)
     }
 
-    /// Destroys the keys of what was deleted, with one sync for all of them, and then tells everybody
-    /// what has become of their batches.
+    /// Tells everybody what has become of their batches; those that have deleted something when its keys
+    /// are destroyed.
     fn answer(&self, group: &mut Vec<Waiting>, applied: Vec<Applied>) {
-        let done = applied.iter().filter_map(|applied| applied.as_ref().ok());
-        let erased: Vec<KeyRef> = done.flat_map(|done| done.erased.iter().copied()).collect();
-        if let Err(error) = self.vault.wipe(&erased) {
-            // The tombstones are committed, and the next start wipes what they leave. Going on would
-            // mean to answer that keys are destroyed which may not be.
-            tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
-            std::process::abort();
-        }
         for ((mut batch, answer), applied) in group.drain(..).zip(applied) {
-            if applied.is_ok() {
-                batch.taken.iter_mut().for_each(Taken::keep);
+            match applied {
+                Ok(Done { outcomes, erased }) => {
+                    batch.taken.iter_mut().for_each(Taken::keep);
+                    if erased.is_empty() {
+                        // A caller that has gone needs no answer.
+                        answer.send(Ok(outcomes)).ok();
+                        continue;
+                    }
+                    self.wiper.send(Parting {
+                        erased,
+                        outcomes,
+                        answer,
+                    });
+                }
+                Err(refusal) => drop(answer.send(Err(refusal))),
             }
-            // A caller that has gone needs no answer.
-            answer.send(applied.map(|done| done.outcomes)).ok();
         }
     }
 
@@ -283,7 +353,7 @@ impl Desk {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        if self.is_broken() {
+        if self.health.is_broken() {
             return Err(broken(WRITING).into());
         }
         let db = &self.db;
@@ -291,7 +361,7 @@ impl Desk {
             db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let done = work(db)?;
             db.prepare_cached("COMMIT")?.execute([])?;
-            self.failing.store(false, Ordering::Release);
+            self.health.works();
             Ok(done)
         };
         run().map_err(|trouble| match trouble {
@@ -305,35 +375,15 @@ impl Desk {
 
     /// Cleans up after a failure of the database, and judges whether it can be worked with on.
     fn failed(&self, error: rusqlite::Error) -> Trouble {
-        tracing::error!(error = %error, "the database failed");
-        // After a failed sync nobody knows what the disk holds. A full disk is harmless: its
-        // transaction has left nothing.
-        let fatal = matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::SystemIoFailure
-                    | ErrorCode::DatabaseCorrupt
-                    | ErrorCode::NotADatabase
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::CannotOpen
-            )
-        );
-        if fatal {
-            self.broken.store(true, Ordering::Release);
-        }
-        self.failing.store(true, Ordering::Release);
+        self.health.failed(&error);
         self.take_back();
         Trouble::Driver(error)
     }
 
     fn take_back(&self) {
         if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
-            self.broken.store(true, Ordering::Release);
+            self.health.breaks();
         }
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
     }
 }
 

@@ -1,7 +1,5 @@
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parlance_domain::store::{Batch, Outcome, StoreError, Write};
 use parlance_domain::{Clock, IdSource};
@@ -11,7 +9,7 @@ use rusqlite::ffi;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Desk, Told, Waiting};
+use super::{Connections, Desk, Told, Waiting};
 use crate::seal::Vault;
 use crate::sqlite::encode::{Encoder, Sealers};
 use crate::sqlite::{Durability, open};
@@ -26,16 +24,15 @@ struct Office {
 
 fn office() -> Office {
     let dir = tempfile::tempdir().unwrap();
-    let db = open::writer(&dir.path().join("test.db"), Durability::Power).unwrap();
+    let path = dir.path().join("test.db");
+    let connections = Connections {
+        writing: open::writer(&path, Durability::Power).unwrap(),
+        copying: open::copier(&path).unwrap(),
+    };
+    let vault = Arc::new(Vault::clear(&[0; 32]));
     let clock = Arc::new(ManualClock::default());
     Office {
-        desk: Desk {
-            db,
-            vault: Arc::new(Vault::clear(&[0; 32])),
-            recorded: Cell::new(None),
-            broken: Arc::new(AtomicBool::new(false)),
-            failing: Arc::new(AtomicBool::new(false)),
-        },
+        desk: Desk::new(connections, vault, Arc::default()).unwrap(),
         ids: ids(Arc::<ManualClock>::clone(&clock)),
         clock,
         _dir: dir,

@@ -1,0 +1,90 @@
+//! The thread that destroys keys.
+//!
+//! A commit's sync and a wipe's go to different files, so that the next commit need not wait for the
+//! keys of what the last one has deleted. Who deletes waits for both; everybody else for the first
+//! alone.
+//!
+//! Invariant: whoever deletes is told after the wipe has returned. Batches are handed over in the order
+//! of their commits, and answered in it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use parlance_domain::fault::Chain;
+use parlance_domain::store::Outcome;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Told;
+use crate::keyring::KeyRef;
+use crate::seal::Vault;
+
+/// Deletions that one sync is for, and that may wait for it. The writer waits where there are more.
+const WAITING_MAX: usize = 1_024;
+
+/// What is committed and is told to its caller when its keys are destroyed.
+pub(super) struct Parting {
+    /// The keys; none for a caller that waits only for those before.
+    pub(super) erased: Vec<KeyRef>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) answer: oneshot::Sender<Told>,
+}
+
+/// The thread as the writer sees it.
+pub(super) struct Wiper {
+    // Taken only when it ends.
+    queue: Option<mpsc::Sender<Parting>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Wiper {
+    pub(super) fn start(vault: Arc<Vault>) -> io::Result<Self> {
+        let (queue, partings) = mpsc::channel(WAITING_MAX);
+        let thread = Builder::new()
+            .name("parlance-wiper".to_owned())
+            .spawn(move || work(&vault, partings))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the keys destroyed, and then tells the caller. Not for a thread that runs tasks.
+    pub(super) fn send(&self, parting: Parting) {
+        let queue = self.queue.as_ref();
+        if queue.is_none_or(|queue| queue.blocking_send(parting).is_err()) {
+            tracing::error!("the thread that destroys keys has ended: stopping at once");
+            std::process::abort();
+        }
+    }
+}
+
+impl Drop for Wiper {
+    /// Waits until everything is destroyed that was handed over.
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        let ended = self.thread.take().map(JoinHandle::join);
+        if ended.is_some_and(|ended| ended.is_err()) {
+            tracing::error!("the thread that destroys keys has panicked");
+        }
+    }
+}
+
+fn work(vault: &Vault, mut partings: mpsc::Receiver<Parting>) {
+    let mut waiting: Vec<Parting> = Vec::with_capacity(WAITING_MAX);
+    let mut erased: Vec<KeyRef> = Vec::new();
+    while partings.blocking_recv_many(&mut waiting, WAITING_MAX) > 0 {
+        erased.extend(waiting.iter().flat_map(|parting| &parting.erased));
+        if let Err(error) = vault.wipe(&erased) {
+            // The tombstones are committed, and the next start wipes what they leave. Going on would
+            // mean to answer that keys are destroyed which may not be.
+            tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
+            std::process::abort();
+        }
+        erased.clear();
+        for parting in waiting.drain(..) {
+            // A caller that has gone needs no answer.
+            parting.answer.send(Ok(parting.outcomes)).ok();
+        }
+    }
+}
