@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
@@ -154,6 +155,9 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
 fn common(db: &Connection, cache_kib: i64) -> Result<(), OpenError> {
     let settings = || -> rusqlite::Result<()> {
         db.busy_timeout(BUSY_TIMEOUT)?;
+        // Otherwise a statement is planned anew whenever its parameters change, because another plan
+        // might suit their values.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
         // The pragma gives no row where memory mapping is compiled out.

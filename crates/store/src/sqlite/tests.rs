@@ -1,4 +1,4 @@
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::{Durability, admin, open, sql, writer};
 
@@ -130,6 +130,27 @@ fn receipts_to_sign_are_looked_for_among_the_open_ones_alone() {
 }
 
 #[test]
+fn a_statement_is_planned_once_whatever_its_parameters_are() {
+    let (dir, writer) = database();
+    let path = dir.path().join("test.db");
+    let connections = [
+        writer,
+        open::copier(&path).unwrap(),
+        open::reader(&path).unwrap(),
+    ];
+    for db in connections {
+        let mut select = db.prepare(sql::ITEMS_RISING).unwrap();
+        for value in 0..5_i64 {
+            for parameter in 1..=select.parameter_count() {
+                select.raw_bind_parameter(parameter, value).unwrap();
+            }
+            assert!(select.raw_query().next().unwrap().is_none());
+        }
+        assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
+    }
+}
+
+#[test]
 fn every_connection_overwrites_what_it_deletes() {
     let (dir, writer) = database();
     let reader = open::reader(&dir.path().join("test.db")).unwrap();
@@ -139,7 +160,9 @@ fn every_connection_overwrites_what_it_deletes() {
             .unwrap();
         assert_eq!(found, wanted, "{setting}");
     };
-    for db in [&writer, &reader] {
+    let copier = open::copier(&dir.path().join("test.db")).unwrap();
+    holds(&copier, "synchronous", 2);
+    for db in [&writer, &reader, &copier] {
         holds(db, "secure_delete", 1);
         holds(db, "temp_store", 2);
         holds(db, "busy_timeout", 5_000);
