@@ -1,11 +1,11 @@
 use rusqlite::Connection;
 
-use super::{Durability, admin, open, sql, writer};
+use super::{Durability, Host, admin, open, sql, writer};
 
 fn database() -> (tempfile::TempDir, Connection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test.db");
-    let db = open::writer(&path, Durability::Power).unwrap();
+    let db = open::writer(&Host::machine(), &path, Durability::Power).unwrap();
     (dir, db)
 }
 
@@ -132,7 +132,7 @@ fn receipts_to_sign_are_looked_for_among_the_open_ones_alone() {
 #[test]
 fn every_connection_overwrites_what_it_deletes() {
     let (dir, writer) = database();
-    let reader = open::reader(&dir.path().join("test.db")).unwrap();
+    let reader = open::reader(&Host::machine(), &dir.path().join("test.db")).unwrap();
     let holds = |db: &Connection, setting: &str, wanted: i64| {
         let found: i64 = db
             .pragma_query_value(None, setting, |row| row.get(0))

@@ -259,7 +259,7 @@ impl Desk {
             // The tombstones are committed, and the next start wipes what they leave. Going on would
             // mean to answer that keys are destroyed which may not be.
             tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
-            std::process::abort();
+            self.vault.end();
         }
         for ((mut batch, answer), applied) in group.drain(..).zip(applied) {
             if applied.is_ok() {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::{Desk, Told, Waiting};
 use crate::seal::Vault;
 use crate::sqlite::encode::{Encoder, Sealers};
-use crate::sqlite::{Durability, open};
+use crate::sqlite::{Durability, Host, open};
 
 /// A desk without its thread, and what is needed to put something on it.
 struct Office {
@@ -26,7 +26,12 @@ struct Office {
 
 fn office() -> Office {
     let dir = tempfile::tempdir().unwrap();
-    let db = open::writer(&dir.path().join("test.db"), Durability::Power).unwrap();
+    let db = open::writer(
+        &Host::machine(),
+        &dir.path().join("test.db"),
+        Durability::Power,
+    )
+    .unwrap();
     let clock = Arc::new(ManualClock::default());
     Office {
         desk: Desk {
