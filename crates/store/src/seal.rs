@@ -6,6 +6,7 @@
 //! A sealer holds one record's key. Content is bound to its place by associated data, so that no
 //! ciphertext opens in another row, column or project.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -190,7 +191,11 @@ impl Sealer {
 pub struct Vault {
     keyring: Option<Keyring>,
     hashing: hmac::Key,
+    end: End,
 }
+
+/// What ends the process at once, as the machine's loss of power does.
+pub(crate) type End = Arc<dyn Fn() -> Infallible + Send + Sync>;
 
 impl Vault {
     /// Keys of this keyring, hashes with its secret.
@@ -199,7 +204,19 @@ impl Vault {
         Self {
             keyring: Some(keyring),
             hashing,
+            end: Arc::new(|| std::process::abort()),
         }
+    }
+
+    /// The same, with another end.
+    pub(crate) fn with_end(self, end: End) -> Self {
+        Self { end, ..self }
+    }
+
+    /// Ends the process, because nobody knows what the disk holds of the keys: whoever went on would
+    /// promise that they are there, or gone, and could not know. The next start finds out.
+    pub(crate) fn end(&self) -> ! {
+        match (self.end)() {}
     }
 
     /// No keys: content is stored as it is. For tests that compare, never for a server.
@@ -207,6 +224,7 @@ impl Vault {
         Self {
             keyring: None,
             hashing: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            end: Arc::new(|| std::process::abort()),
         }
     }
 

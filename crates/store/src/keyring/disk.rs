@@ -2,13 +2,25 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Where files are.
-pub(super) trait Disk {
+pub(crate) trait Disk: Send + Sync {
     /// Opens a file for reading and writing, as it is; `make` makes an empty one if there is none.
     fn open(&self, path: &Path, make: bool) -> io::Result<Box<dyn File>>;
+
+    /// Whether there is a file or directory of this name.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+
+    /// Fills `to` with the beginning of a file, as far as there is one. Gives the file's mode.
+    fn peek(&self, path: &Path, to: &mut [u8]) -> io::Result<u32>;
+
+    /// Gives a file another name, in place of one that may have it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file's name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes a directory that is its owner's alone, unless it is there.
     fn make_dir(&self, path: &Path) -> io::Result<()>;
@@ -18,7 +30,7 @@ pub(super) trait Disk {
 }
 
 /// An open file.
-pub(super) trait File: Send + Sync {
+pub(crate) trait File: Send + Sync {
     /// Reads at an offset; fewer bytes than asked for are no error, none are the end.
     fn pread(&self, to: &mut [u8], offset: u64) -> io::Result<usize>;
 
@@ -65,7 +77,7 @@ pub(super) fn write(file: &dyn File, mut from: &[u8], mut offset: u64) -> io::Re
 }
 
 /// The machine's file system.
-pub(super) struct Machine;
+pub(crate) struct Machine;
 
 impl Disk for Machine {
     fn open(&self, path: &Path, make: bool) -> io::Result<Box<dyn File>> {
@@ -77,6 +89,27 @@ impl Disk for Machine {
             .mode(0o600)
             .open(path)?;
         Ok(Box::new(file))
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn peek(&self, path: &Path, to: &mut [u8]) -> io::Result<u32> {
+        let file = fs::File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        match read(&file, to, 0) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+            _ => Ok(mode),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {

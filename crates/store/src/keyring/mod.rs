@@ -43,7 +43,7 @@
 
 mod cache;
 mod crypto;
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod files;
 mod fill;
@@ -66,6 +66,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use cache::{Cache, Found};
+use disk::Disk;
 use files::Files;
 use format::{HEADER, Header, generation, narrow, open_slot, segment_of};
 use stock::Stock;
@@ -141,7 +142,17 @@ impl Keyring {
     ///
     /// Fails with [`KeyringError::Exists`] rather than overwrite a keyring.
     pub fn create(dir: &Path, store: [u8; 16], options: &Options) -> Result<Self, KeyringError> {
-        open::create(&disk::Machine, dir, store, options)
+        Self::create_on(&disk::Machine, dir, store, options)
+    }
+
+    /// Makes it on this disk.
+    pub(crate) fn create_on(
+        disk: &dyn Disk,
+        dir: &Path,
+        store: [u8; 16],
+        options: &Options,
+    ) -> Result<Self, KeyringError> {
+        open::create(disk, dir, store, options)
     }
 
     /// Opens the keyring of a store, which must have come at least as far as the database recorded.
@@ -154,7 +165,18 @@ impl Keyring {
         expected: Mark,
         options: &Options,
     ) -> Result<Self, KeyringError> {
-        open::open(&disk::Machine, dir, store, expected, options)
+        Self::open_on(&disk::Machine, dir, store, expected, options)
+    }
+
+    /// Opens it on this disk.
+    pub(crate) fn open_on(
+        disk: &dyn Disk,
+        dir: &Path,
+        store: [u8; 16],
+        expected: Mark,
+        options: &Options,
+    ) -> Result<Self, KeyringError> {
+        open::open(disk, dir, store, expected, options)
     }
 
     /// How far it has come. Taken after a key was, it covers that key.

@@ -1,12 +1,13 @@
 //! Where the root key is kept: the key that all others are sealed under.
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
+
+use super::disk::{self, Disk};
 
 /// Bytes of a root key.
 const KEY: usize = 32;
@@ -89,6 +90,7 @@ pub trait Root: Send + Sync {
 
 /// A root key in a file of mode 600, and in another one if the keyring has a mirror.
 pub struct RootFile {
+    disk: Arc<dyn Disk>,
     paths: Vec<PathBuf>,
 }
 
@@ -96,13 +98,20 @@ impl RootFile {
     /// In this file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
+            disk: Arc::new(disk::Machine),
             paths: vec![path.into()],
         }
     }
 
     /// In the files `root.key` of a keyring and of its mirror.
     pub fn beside(keyring: &Path, mirror: Option<&Path>) -> Self {
+        Self::beside_on(Arc::new(disk::Machine), keyring, mirror)
+    }
+
+    /// There, on this disk.
+    pub(crate) fn beside_on(disk: Arc<dyn Disk>, keyring: &Path, mirror: Option<&Path>) -> Self {
         Self {
+            disk,
             paths: std::iter::once(keyring)
                 .chain(mirror)
                 .map(|dir| dir.join("root.key"))
@@ -115,7 +124,9 @@ impl Root for RootFile {
     fn get(&self) -> Result<Zeroizing<[u8; KEY]>, RootError> {
         let mut found: Option<(&Path, Zeroizing<[u8; KEY]>)> = None;
         for path in &self.paths {
-            let Some(key) = read_key(path)? else { continue };
+            let Some(key) = read_key(&*self.disk, path)? else {
+                continue;
+            };
             match &found {
                 Some((other, known)) if **known != *key => {
                     return Err(RootError::Differ((*other).to_owned(), path.clone()));
@@ -132,17 +143,21 @@ impl Root for RootFile {
     }
 
     fn put(&self, key: &[u8; KEY]) -> Result<(), RootError> {
-        self.paths.iter().try_for_each(|path| write_key(path, key))
+        self.paths
+            .iter()
+            .try_for_each(|path| write_key(&*self.disk, path, key))
     }
 
     fn destroy(&self) -> Result<(), RootError> {
-        self.paths.iter().try_for_each(|path| destroy_key(path))
+        self.paths
+            .iter()
+            .try_for_each(|path| destroy_key(&*self.disk, path))
     }
 
     fn complete(&self, key: &[u8; KEY]) -> Result<(), RootError> {
         for path in &self.paths {
-            if read_key(path)?.is_none() {
-                write_key(path, key)?;
+            if read_key(&*self.disk, path)?.is_none() {
+                write_key(&*self.disk, path, key)?;
             }
         }
         Ok(())
@@ -158,64 +173,66 @@ fn trouble(during: &'static str, path: &Path) -> impl Fn(io::Error) -> RootError
     }
 }
 
-fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; KEY]>>, RootError> {
-    let reading = trouble("read", path);
-    let mut file = match fs::File::open(path) {
-        Ok(file) => file,
+/// The key in a file; none if there is no file.
+fn read_key(disk: &dyn Disk, path: &Path) -> Result<Option<Zeroizing<[u8; KEY]>>, RootError> {
+    let mut text = Zeroizing::new([0; ANSWER_MAX]);
+    let mode = match disk.peek(path, text.as_mut_slice()) {
+        Ok(mode) => mode,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(reading(error)),
+        Err(error) => return Err(trouble("read", path)(error)),
     };
-    let mode = file.metadata().map_err(&reading)?.permissions().mode();
     if mode & OTHERS != 0 {
         return Err(RootError::Exposed {
             path: path.to_owned(),
             mode: mode & 0o7777,
         });
     }
-    let text = read_some(&mut file).map_err(&reading)?;
     decode(text.as_slice())
         .map(Some)
         .ok_or_else(|| RootError::Malformed(format!("`{}`", path.display())))
 }
 
 /// Writes the key beside its place and then moves it there: there is never half a key.
-fn write_key(path: &Path, key: &[u8; KEY]) -> Result<(), RootError> {
-    let writing = trouble("write", path);
-    let dir = path.parent().unwrap_or(Path::new("."));
+fn write_key(disk: &dyn Disk, path: &Path, key: &[u8; KEY]) -> Result<(), RootError> {
     let draft = path.with_extension("new");
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(writing(error)),
-        _ => {}
-    }
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(encode(key).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        fs::File::open(dir)?.sync_all()
+        // One that is there may have another mode.
+        match disk.remove(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.open(&draft, true)?;
+        disk::write(&*file, encode(key).as_bytes(), 0)?;
+        file.sync()?;
+        disk.rename(&draft, path)?;
+        disk.sync_dir(folder(path))
     };
-    write().map_err(writing)
+    write().map_err(trouble("write", path))
 }
 
 /// Overwrites the key in place before its name goes.
-fn destroy_key(path: &Path) -> Result<(), RootError> {
+fn destroy_key(disk: &dyn Disk, path: &Path) -> Result<(), RootError> {
     let destroy = || -> io::Result<()> {
-        let mut file = match fs::OpenOptions::new().write(true).open(path) {
+        let file = match disk.open(path, false) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        file.write_all(&vec![0; length.min(ANSWER_MAX)])?;
-        file.sync_all()?;
-        fs::remove_file(path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        let length = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        disk::write(&*file, &vec![0; length.min(ANSWER_MAX)], 0)?;
+        file.sync()?;
+        disk.remove(path)?;
+        disk.sync_dir(folder(path))
     };
     destroy().map_err(trouble("destroy", path))
+}
+
+/// The directory that a file is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// A root key that a program keeps, in a vault or a key management service.

@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod encode;
+mod host;
 mod list;
 mod migrate;
 mod open;
@@ -38,6 +39,7 @@ use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use self::encode::{Encoder, Sealers};
+use self::host::Host;
 use self::pool::Pool;
 use self::read::Reader;
 use self::references::References;
@@ -65,24 +67,23 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database in this directory, or makes it. Blocks for a few syncs.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+    fn open_on(host: &Host, dir: &Path, options: Options) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
-        let is_new = !path.exists();
+        let is_new = !host.has(&path)?;
         // Before the database is made, so that a refusal leaves everything as it was.
-        vault::refuse_orphan(dir, is_new, &options.keys)?;
-        let db = open::writer(&path, options.durability)?;
+        vault::refuse_orphan(host, dir, is_new, &options.keys)?;
+        let db = open::writer(host, &path, options.durability)?;
         let vault = Arc::new(match options.keys {
-            Keys::Keyring { root, mirror } => vault::open(dir, &db, root, mirror)?,
+            Keys::Keyring { root, mirror } => vault::open(dir, &db, root, mirror, host)?,
             Keys::None { hashing } => Vault::clear(&hashing),
         });
         let readers = (0..options.readers.max(1))
-            .map(|_| open::reader(&path))
+            .map(|_| open::reader(host, &path))
             .collect::<Result<_, _>>()?;
         let filler = Filler::start(&vault).map_err(OpenError::Thread)?;
         let connections = Connections {
             writing: db,
-            copying: open::copier(&path)?,
+            copying: open::copier(host, &path)?,
         };
         let started = Writer::start(connections, Arc::clone(&vault));
         let (writer, thread) = started.map_err(OpenError::Thread)?;

@@ -1,8 +1,6 @@
 //! Opens connections. All of them get the same settings, and those that erasure rests on are read back.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{Durability, migrate};
+use super::{Durability, Host, migrate};
 use crate::keyring::KeyringError;
 
 /// How long a connection waits for another one's lock.
@@ -29,8 +27,8 @@ const WAL_KEPT_BYTES: i64 = 32 << 20;
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file cannot be made.
-    #[error("could not make `{path}`")]
+    /// The file cannot be made, or asked for.
+    #[error("could not make or find `{path}`")]
     File {
         /// The database.
         path: PathBuf,
@@ -90,25 +88,27 @@ pub enum OpenError {
     Thread(#[source] io::Error),
 }
 
+pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::File { path, source }
+}
+
 pub(super) fn driver(during: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError {
     move |source| OpenError::Driver { during, source }
 }
 
 /// Opens the one connection that writes, and brings the schema up to date.
-pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+pub(super) fn writer(
+    host: &Host,
+    path: &Path,
+    durability: Durability,
+) -> Result<Connection, OpenError> {
     // Made before SQLite does, so that nobody else can read it for an instant.
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| OpenError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+    host.disk.open(path, true).map_err(file(path))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut db = Connection::open_with_flags(path, flags).map_err(driver("opening the file"))?;
+    let mut db = host
+        .connect(path, flags)
+        .map_err(driver("opening the file"))?;
     // Can only be chosen while there is no table, and before WAL makes the first page.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")
         .map_err(driver("choosing incremental vacuum"))?;
@@ -132,9 +132,11 @@ pub(super) fn writer(path: &Path, durability: Durability) -> Result<Connection, 
 }
 
 /// Opens the connection that copies the WAL to the database.
-pub(super) fn copier(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn copier(host: &Host, path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(driver("opening a copier"))?;
+    let db = host
+        .connect(path, flags)
+        .map_err(driver("opening a copier"))?;
     common(&db, COPIER_CACHE_KIB)?;
     // A copy is synced whatever the durability of commits: the log is begun anew after it.
     db.pragma_update(None, "synchronous", "FULL")
@@ -143,9 +145,11 @@ pub(super) fn copier(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Opens a connection that reads.
-pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn reader(host: &Host, path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags).map_err(driver("opening a reader"))?;
+    let db = host
+        .connect(path, flags)
+        .map_err(driver("opening a reader"))?;
     common(&db, READER_CACHE_KIB)?;
     db.pragma_update(None, "query_only", true)
         .map_err(driver("setting up a reader"))?;

@@ -1,11 +1,11 @@
 use rusqlite::{Connection, StatementStatus};
 
-use super::{Durability, admin, open, sql, writer};
+use super::{Durability, Host, admin, open, sql, writer};
 
 fn database() -> (tempfile::TempDir, Connection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test.db");
-    let db = open::writer(&path, Durability::Power).unwrap();
+    let db = open::writer(&Host::machine(), &path, Durability::Power).unwrap();
     (dir, db)
 }
 
@@ -135,8 +135,8 @@ fn a_statement_is_planned_once_whatever_its_parameters_are() {
     let path = dir.path().join("test.db");
     let connections = [
         writer,
-        open::copier(&path).unwrap(),
-        open::reader(&path).unwrap(),
+        open::copier(&Host::machine(), &path).unwrap(),
+        open::reader(&Host::machine(), &path).unwrap(),
     ];
     for db in connections {
         let mut select = db.prepare(sql::ITEMS_RISING).unwrap();
@@ -153,14 +153,14 @@ fn a_statement_is_planned_once_whatever_its_parameters_are() {
 #[test]
 fn every_connection_overwrites_what_it_deletes() {
     let (dir, writer) = database();
-    let reader = open::reader(&dir.path().join("test.db")).unwrap();
+    let reader = open::reader(&Host::machine(), &dir.path().join("test.db")).unwrap();
     let holds = |db: &Connection, setting: &str, wanted: i64| {
         let found: i64 = db
             .pragma_query_value(None, setting, |row| row.get(0))
             .unwrap();
         assert_eq!(found, wanted, "{setting}");
     };
-    let copier = open::copier(&dir.path().join("test.db")).unwrap();
+    let copier = open::copier(&Host::machine(), &dir.path().join("test.db")).unwrap();
     holds(&copier, "synchronous", 2);
     for db in [&writer, &reader, &copier] {
         holds(db, "secure_delete", 1);

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::open::{OpenError, driver};
 use super::value::{Bits, count, read_key_ref};
-use super::{Keys, sql};
+use super::{Host, Keys, sql};
 use crate::keyring::{KeyRef, Keyring, KeyringError, Mark, Options, Root, RootFile};
 use crate::seal::Vault;
 
@@ -34,10 +34,15 @@ struct Recorded {
 }
 
 /// Refuses to make a database beside a keyring: that belongs to another one, which may come back.
-pub(super) fn refuse_orphan(dir: &Path, is_new: bool, keys: &Keys) -> Result<(), OpenError> {
+pub(super) fn refuse_orphan(
+    host: &Host,
+    dir: &Path,
+    is_new: bool,
+    keys: &Keys,
+) -> Result<(), OpenError> {
     let path = dir.join(FOLDER);
     match keys {
-        Keys::Keyring { .. } if is_new && path.exists() => Err(OpenError::Orphaned { path }),
+        Keys::Keyring { .. } if is_new && host.has(&path)? => Err(OpenError::Orphaned { path }),
         Keys::Keyring { .. } | Keys::None { .. } => Ok(()),
     }
 }
@@ -49,23 +54,34 @@ pub(super) fn open(
     db: &Connection,
     root: Option<Box<dyn Root>>,
     mirror: Option<PathBuf>,
+    host: &Host,
 ) -> Result<Vault, OpenError> {
     let folder = dir.join(FOLDER);
     let recorded = match recorded(db).map_err(driver("reading what it records"))? {
         Some(recorded) => recorded,
         None => introduce(db)?,
     };
-    let root = root.unwrap_or_else(|| Box::new(RootFile::beside(&folder, mirror.as_deref())));
+    let root = root.unwrap_or_else(|| {
+        let disk = Arc::clone(&host.disk);
+        Box::new(RootFile::beside_on(disk, &folder, mirror.as_deref()))
+    });
+    let over = |keyring| Vault::over(keyring).with_end(Arc::clone(&host.end));
     let options = Options { mirror, root };
     if recorded.ready {
-        let keyring = Keyring::open(&folder, recorded.store, recorded.mark, &options)?;
+        let keyring = Keyring::open_on(
+            &*host.disk,
+            &folder,
+            recorded.store,
+            recorded.mark,
+            &options,
+        )?;
         settle(db, &keyring)?;
-        return Ok(Vault::over(keyring));
+        return Ok(over(keyring));
     }
     // Nothing is sealed yet. A start that was cut off here before is gone on with.
-    let keyring = Keyring::create(&folder, recorded.store, &options)?;
+    let keyring = Keyring::create_on(&*host.disk, &folder, recorded.store, &options)?;
     make_ready(db, keyring.mark()).map_err(driver("recording its keyring"))?;
-    Ok(Vault::over(keyring))
+    Ok(over(keyring))
 }
 
 fn recorded(db: &Connection) -> rusqlite::Result<Option<Recorded>> {
@@ -209,7 +225,7 @@ fn fill(vault: &Vault, stopping: &AtomicBool) {
             }
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "the keyring failed: stopping at once");
-                std::process::abort();
+                vault.end();
             }
         }
     }

@@ -214,6 +214,23 @@ impl Disk for Sim {
         }))
     }
 
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.call()?;
+        Ok(self.0.lock().unwrap().files.contains_key(path))
+    }
+
+    fn peek(&self, _: &Path, _: &mut [u8]) -> io::Result<u32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn make_dir(&self, _: &Path) -> io::Result<()> {
         self.call().map(drop)
     }

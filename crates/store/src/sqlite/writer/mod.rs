@@ -133,7 +133,7 @@ impl Writer {
     pub(super) async fn wiped(&self) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         let job = Job::Alone(Box::new(move |desk: &Desk| {
-            desk.wiper.send(Parting {
+            desk.part(Parting {
                 erased: Vec::new(),
                 outcomes: Vec::new(),
                 answer,
@@ -329,7 +329,7 @@ impl Desk {
                         answer.send(Ok(outcomes)).ok();
                         continue;
                     }
-                    self.wiper.send(Parting {
+                    self.part(Parting {
                         erased,
                         outcomes,
                         answer,
@@ -337,6 +337,13 @@ impl Desk {
                 }
                 Err(refusal) => drop(answer.send(Err(refusal))),
             }
+        }
+    }
+
+    fn part(&self, parting: Parting) {
+        if self.wiper.send(parting).is_err() {
+            tracing::error!("the thread that destroys keys has ended: stopping at once");
+            self.vault.end();
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use super::{Connections, Desk, Told, Waiting};
 use crate::seal::Vault;
 use crate::sqlite::encode::{Encoder, Sealers};
-use crate::sqlite::{Durability, open};
+use crate::sqlite::{Durability, Host, open};
 
 /// A desk without its thread, and what is needed to put something on it.
 struct Office {
@@ -24,10 +24,10 @@ struct Office {
 
 fn office() -> Office {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("test.db");
+    let (host, path) = (Host::machine(), dir.path().join("test.db"));
     let connections = Connections {
-        writing: open::writer(&path, Durability::Power).unwrap(),
-        copying: open::copier(&path).unwrap(),
+        writing: open::writer(&host, &path, Durability::Power).unwrap(),
+        copying: open::copier(&host, &path).unwrap(),
     };
     let vault = Arc::new(Vault::clear(&[0; 32]));
     let clock = Arc::new(ManualClock::default());

@@ -30,6 +30,9 @@ pub(super) struct Parting {
     pub(super) answer: oneshot::Sender<Told>,
 }
 
+/// The thread has ended, though not everything is done.
+pub(super) struct Ended;
+
 /// The thread as the writer sees it.
 pub(super) struct Wiper {
     // Taken only when it ends.
@@ -49,13 +52,11 @@ impl Wiper {
         })
     }
 
-    /// Has the keys destroyed, and then tells the caller. Not for a thread that runs tasks.
-    pub(super) fn send(&self, parting: Parting) {
-        let queue = self.queue.as_ref();
-        if queue.is_none_or(|queue| queue.blocking_send(parting).is_err()) {
-            tracing::error!("the thread that destroys keys has ended: stopping at once");
-            std::process::abort();
-        }
+    /// Has the keys destroyed, and then tells the caller. Not for a thread that runs tasks. An error
+    /// means that the thread has ended.
+    pub(super) fn send(&self, parting: Parting) -> Result<(), Ended> {
+        let queue = self.queue.as_ref().ok_or(Ended)?;
+        queue.blocking_send(parting).map_err(|_| Ended)
     }
 }
 
@@ -79,7 +80,7 @@ fn work(vault: &Vault, mut partings: mpsc::Receiver<Parting>) {
             // The tombstones are committed, and the next start wipes what they leave. Going on would
             // mean to answer that keys are destroyed which may not be.
             tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
-            std::process::abort();
+            vault.end();
         }
         erased.clear();
         for parting in waiting.drain(..) {
