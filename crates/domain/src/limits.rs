@@ -28,6 +28,8 @@ pub const TOMBSTONE_HOURS: u64 = 24;
 pub const KEYRING_SNAPSHOT_HOURS: u64 = 24;
 /// Items that a delete purges in its own transaction; more are swept afterwards, in chunks.
 pub const PURGE_INLINE_ITEMS_MAX: u64 = 64;
+/// Bytes of content that a delete purges in its own transaction; where there are more, all is swept.
+pub const PURGE_INLINE_BYTES_MAX: u64 = 256 << 10;
 /// Longest answer of a model, in bytes of text.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 

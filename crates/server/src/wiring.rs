@@ -15,6 +15,9 @@ use rand::rngs::SysRng;
 use crate::config::{Config, Durability, KeyringSettings};
 use crate::data_dir::DataDir;
 
+/// What is kept on the disk for deletes, beside twice the largest request: an item is as large at most.
+const BALLAST_BYTES: u64 = 8 << 20;
+
 /// The service, with the store that has to be closed in the end.
 pub(crate) struct Wired {
     pub(crate) service: Service,
@@ -46,9 +49,11 @@ pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
         root: root(&config.keyring),
         mirror: config.keyring.mirror.clone(),
     };
+    let largest = u64::try_from(config.http.body_bytes_max).unwrap_or(u64::MAX);
     let options = sqlite::Options {
         durability,
         keys,
+        ballast_bytes: largest.saturating_mul(2).saturating_add(BALLAST_BYTES),
         ..sqlite::Options::default()
     };
     let store = Sqlite::open(dir.path(), options)

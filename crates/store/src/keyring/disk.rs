@@ -61,7 +61,7 @@ pub(super) fn read(file: &dyn File, mut to: &mut [u8], mut offset: u64) -> io::R
 }
 
 /// Writes all of `from` from `offset` on.
-pub(super) fn write(file: &dyn File, mut from: &[u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn write(file: &dyn File, mut from: &[u8], mut offset: u64) -> io::Result<()> {
     while !from.is_empty() {
         match file.pwrite(from, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

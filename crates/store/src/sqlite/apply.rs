@@ -3,7 +3,7 @@
 //! Invariant: a write checks before it changes, so a refusal of a batch's only write has changed
 //! nothing. See [`refuses_first`] for the exceptions.
 
-use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
+use parlance_domain::limits::{PURGE_INLINE_BYTES_MAX, PURGE_INLINE_ITEMS_MAX};
 use parlance_domain::model::{ItemsBucket, first_section};
 use parlance_domain::store::{Outcome, StoreError};
 use parlance_domain::{ConversationId, SectionId};
@@ -469,7 +469,7 @@ fn delete(
         burial.receipt,
     ])?;
     let rows = head.next_seq.saturating_add(head.turns);
-    if rows > number(PURGE_INLINE_ITEMS_MAX) {
+    if rows > number(PURGE_INLINE_ITEMS_MAX) || !is_light(db, who, head)? {
         db.prepare_cached(sql::PURGE_LATER)?
             .execute(params![who.project, head.id])?;
     } else if rows > 0 {
@@ -483,4 +483,15 @@ fn delete(
         running: head.running.map(Bits::id),
         receipt: burial.receipt.id(),
     })
+}
+
+/// Whether there is so little in a conversation that others can wait while it is overwritten.
+fn is_light(db: &Connection, who: &Who, head: &Head) -> Result<bool, Trouble> {
+    if head.next_seq == 0 {
+        return Ok(true);
+    }
+    let bytes: i64 = db
+        .prepare_cached(sql::ITEM_BYTES)?
+        .query_row(params![who.project, head.id], |row| row.get(0))?;
+    Ok(bytes <= number(PURGE_INLINE_BYTES_MAX))
 }

@@ -26,6 +26,15 @@ pub(super) struct Encoded {
     pub(super) taken: Vec<Taken>,
 }
 
+impl Encoded {
+    /// Whether it only removes, and so makes room in the end.
+    pub(super) fn frees(&self) -> bool {
+        self.writes
+            .iter()
+            .all(|change| matches!(change.what, What::Delete(_) | What::Remove(_)))
+    }
+}
+
 /// [`Require::ItemAsRead`].
 pub(super) struct AsRead {
     pub(super) conversation: Span,

@@ -12,6 +12,7 @@ mod pool;
 mod read;
 mod receipts;
 mod references;
+mod sealers;
 mod search;
 mod sql;
 mod sweep;
@@ -29,7 +30,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
-use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Erasure, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
     Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, SignedReceipt, Turn,
@@ -38,22 +39,25 @@ use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use self::encode::{Encoder, Sealers};
+use self::encode::Encoder;
 use self::host::Host;
 use self::pool::Pool;
 use self::read::Reader;
 use self::references::References;
-use self::value::{Trouble, Who, unavailable};
+use self::value::{Trouble, Who};
 use self::vault::Filler;
-use self::writer::{Connections, Writer};
+use self::writer::{Ballast, Room, Tools, Writer};
 use crate::keyring::{KeyRef, Keyring};
-use crate::seal::{Sealer, Taken, Vault};
+use crate::seal::Vault;
 
 pub use self::open::OpenError;
 pub use self::options::{Durability, Keys, Options};
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
+
+/// How many portions of free pages are given back at once where the disk is full.
+const SHORT_VACUUMS: u32 = 128;
 
 /// A store in an SQLite database.
 pub struct Sqlite {
@@ -81,12 +85,13 @@ impl Sqlite {
             .map(|_| open::reader(host, &path))
             .collect::<Result<_, _>>()?;
         let filler = Filler::start(&vault).map_err(OpenError::Thread)?;
-        let connections = Connections {
+        let tools = Tools {
             writing: db,
             copying: open::copier(host, &path)?,
+            vault: Arc::clone(&vault),
+            ballast: Ballast::new(Arc::clone(&host.disk), dir, options.ballast_bytes),
         };
-        let started = Writer::start(connections, Arc::clone(&vault));
-        let (writer, thread) = started.map_err(OpenError::Thread)?;
+        let (writer, thread) = Writer::start(tools).map_err(OpenError::Thread)?;
         Ok(Self {
             writer: Some(writer),
             readers: Pool::new(readers),
@@ -118,8 +123,15 @@ impl Sqlite {
     /// lingers in it. False if a reader was in the way: then it should be tried again.
     pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
         let writer = self.writer()?;
-        writer.outside("giving pages back", sweep::vacuum).await?;
-        writer.empty_log().await
+        let is_short = writer.health().is_short();
+        for _ in 0..if is_short { SHORT_VACUUMS } else { 1 } {
+            writer.outside("giving pages back", sweep::vacuum).await?;
+        }
+        let is_empty = writer.empty_log().await?;
+        if is_short {
+            writer.restore_ballast().await?;
+        }
+        Ok(is_empty)
     }
 
     /// A secret of the store: always the same for the same name.
@@ -173,59 +185,6 @@ impl Sqlite {
             })
         })
         .await
-    }
-
-    /// What seals the content that a batch brings for conversations that are there. True if one of
-    /// them is not.
-    async fn sealers_for(
-        &self,
-        who: &Principal,
-        batch: &Batch,
-    ) -> Result<(Sealers, bool), StoreError> {
-        let (mut sealers, mut keyless) = (Sealers::new(), false);
-        for conversation in encode::sealed_for(batch) {
-            match self.sealer_of(who, conversation).await? {
-                Some(sealer) => {
-                    sealers.insert(conversation, sealer);
-                }
-                None => keyless = true,
-            }
-        }
-        Ok((sealers, keyless))
-    }
-
-    /// What seals for a conversation; none if it is not there. Whether it is the principal's, the
-    /// write itself finds out.
-    async fn sealer_of(
-        &self,
-        who: &Principal,
-        conversation: ConversationId,
-    ) -> Result<Option<Sealer>, StoreError> {
-        let name = (who.project, conversation);
-        let known = self.references.get(name);
-        let reference = if known.is_some() {
-            known
-        } else {
-            let of = Ref::from(conversation).into();
-            self.read_as(who, "looking up a key", move |reader| reader.key_of(of))
-                .await?
-        };
-        let Some(reference) = reference else {
-            return Ok(None);
-        };
-        if known.is_none() {
-            self.references.put(name, reference);
-        }
-        self.vault
-            .sealer(reference)
-            .map_err(|error| unavailable("reading a key", error))
-    }
-
-    /// A key for a new record.
-    fn take_key(&self) -> Result<Taken, StoreError> {
-        self.vault
-            .take()
-            .map_err(|error| unavailable("taking a key", error))
     }
 }
 
@@ -402,7 +361,7 @@ impl Store for Sqlite {
             .map(Keyring::mark);
         let write = admin::Encoded::of(write, taken)?;
         self.writer()?
-            .transact("administering", move |db| {
+            .transact(Room::Takes, "administering", move |db| {
                 admin::administer(db, &write)?;
                 if let Some(mark) = mark {
                     writer::record(db, mark)?;
@@ -417,14 +376,16 @@ impl Store for Sqlite {
 
     async fn fail_running_turns(&self, at: Timestamp) -> Result<u64, StoreError> {
         self.writer()?
-            .transact("ending turns", move |db| admin::fail_running_turns(db, at))
+            .transact(Room::Frees, "ending turns", move |db| {
+                admin::fail_running_turns(db, at)
+            })
             .await
     }
 
     async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError> {
         let before = forget_before.micros();
         self.writer()?
-            .transact("sweeping", move |db| sweep::sweep(db, before))
+            .transact(Room::Frees, "sweeping", move |db| sweep::sweep(db, before))
             .await
     }
 
@@ -443,7 +404,9 @@ impl Store for Sqlite {
     async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
         let receipts = receipts.to_owned();
         self.writer()?
-            .transact("keeping receipts", move |db| receipts::keep(db, &receipts))
+            .transact(Room::Takes, "keeping receipts", move |db| {
+                receipts::keep(db, &receipts)
+            })
             .await
     }
 

@@ -23,6 +23,9 @@ pub struct Options {
     pub readers: usize,
     /// Where keys come from.
     pub keys: Keys,
+    /// Bytes on the disk that are kept for deletes, so that those work where it is full. At least twice
+    /// the largest item's, since it is overwritten before its room is free; 0 keeps none.
+    pub ballast_bytes: u64,
 }
 
 /// Where the keys of what is sealed come from.
@@ -50,6 +53,7 @@ impl Default for Options {
                 root: None,
                 mirror: None,
             },
+            ballast_bytes: 0,
         }
     }
 }

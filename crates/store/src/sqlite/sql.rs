@@ -77,6 +77,10 @@ pub(super) const BURY: &str = "\
 
 pub(super) const PURGE_LATER: &str = "INSERT INTO purges (project, conversation) VALUES (?1, ?2)";
 
+/// Bytes of content in a conversation. The lengths stand at the beginning of the rows.
+pub(super) const ITEM_BYTES: &str =
+    "SELECT coalesce(sum(length(body)), 0) FROM items WHERE project = ?1 AND conversation = ?2";
+
 pub(super) const PURGE_ITEMS: &str = "DELETE FROM items WHERE project = ?1 AND conversation = ?2";
 
 pub(super) const PURGE_ALIASES: &str =
@@ -237,9 +241,12 @@ pub(super) const NEXT_PURGE: &str =
 
 pub(super) const PURGED: &str = "DELETE FROM purges WHERE project = ?1 AND conversation = ?2";
 
-pub(super) const PURGE_SOME_ITEMS: &str = "\
-    DELETE FROM items WHERE project = ?1 AND conversation = ?2 AND seq IN \
-        (SELECT seq FROM items WHERE project = ?1 AND conversation = ?2 ORDER BY seq LIMIT ?3)";
+pub(super) const FIRST_SIZES: &str = "\
+    SELECT seq, length(body) FROM items WHERE project = ?1 AND conversation = ?2 \
+    ORDER BY seq LIMIT ?3";
+
+pub(super) const PURGE_FIRST_ITEMS: &str =
+    "DELETE FROM items WHERE project = ?1 AND conversation = ?2 AND seq <= ?3";
 
 pub(super) const PURGE_SOME_ALIASES: &str = "\
     DELETE FROM aliases WHERE project = ?1 AND conversation = ?2 AND alias_hash IN \

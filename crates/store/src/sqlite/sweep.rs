@@ -9,8 +9,10 @@ use super::apply::Scope;
 use super::sql;
 use super::value::Trouble;
 
-/// Rows that one statement removes. Few, because a row can be a megabyte.
+/// Rows that one statement removes.
 const STEP_ROWS: i64 = 32;
+/// Bytes of content that one statement removes, unless a single item has more: all of it is overwritten.
+const STEP_BYTES_MAX: i64 = 256 << 10;
 /// Rows that one sweep removes.
 const SWEEP_ROWS_MAX: i64 = 1_000;
 /// How long one sweep may keep other writers waiting, about.
@@ -45,28 +47,67 @@ pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble
 fn purge_some(db: &Connection, scope: Scope) -> Result<(), Trouble> {
     let began = Instant::now();
     let mut left = SWEEP_ROWS_MAX;
-    let steps = [
-        sql::PURGE_SOME_ITEMS,
-        sql::PURGE_SOME_ALIASES,
-        sql::PURGE_SOME_TURNS,
-    ];
-    for step in steps {
-        let mut delete = db.prepare_cached(step)?;
+    for step in [purge_items, purge_aliases, purge_turns] {
         loop {
             if left == 0 || began.elapsed() > SWEEP_TIME_MAX {
                 return Ok(());
             }
-            let wanted = left.min(STEP_ROWS);
-            let gone = delete.execute(params![scope.project, scope.conversation, wanted])?;
-            left = left.saturating_sub(rows(gone));
-            if rows(gone) < wanted {
+            let gone = step(db, scope, left.min(STEP_ROWS))?;
+            if gone == 0 {
                 break;
             }
+            left = left.saturating_sub(gone);
         }
     }
     db.prepare_cached(sql::PURGED)?
         .execute(params![scope.project, scope.conversation])?;
     Ok(())
+}
+
+/// Removes some of the first items. Gives their number: 0 when there are none left, as the others do.
+fn purge_items(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
+    let mut select = db.prepare_cached(sql::FIRST_SIZES)?;
+    let mut sizes = select.query(params![scope.project, scope.conversation, count_max])?;
+    let (mut last, mut bytes) = (None, 0_i64);
+    while let Some(row) = sizes.next()? {
+        bytes = bytes.saturating_add(row.get(1)?);
+        if bytes > STEP_BYTES_MAX && last.is_some() {
+            break;
+        }
+        last = Some(row.get::<_, i64>(0)?);
+    }
+    let Some(last) = last else {
+        return Ok(0);
+    };
+    drop(sizes);
+    let gone = db.prepare_cached(sql::PURGE_FIRST_ITEMS)?.execute(params![
+        scope.project,
+        scope.conversation,
+        last
+    ])?;
+    Ok(rows(gone))
+}
+
+fn purge_aliases(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
+    purge_rows(db, scope, count_max, sql::PURGE_SOME_ALIASES)
+}
+
+fn purge_turns(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
+    purge_rows(db, scope, count_max, sql::PURGE_SOME_TURNS)
+}
+
+fn purge_rows(
+    db: &Connection,
+    scope: Scope,
+    count_max: i64,
+    statement: &str,
+) -> Result<i64, Trouble> {
+    let gone = db.prepare_cached(statement)?.execute(params![
+        scope.project,
+        scope.conversation,
+        count_max
+    ])?;
+    Ok(rows(gone))
 }
 
 fn rows(changed: usize) -> i64 {

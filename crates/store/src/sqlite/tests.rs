@@ -75,6 +75,8 @@ fn a_list_of_conversations_is_read_off_an_index() {
 fn an_item_is_found_by_its_key() {
     let one = "items USING PRIMARY KEY (project=? AND conversation=? AND seq=?)";
     let some = "items USING PRIMARY KEY (project=? AND conversation=? AND seq>? AND seq<?)";
+    let first = "items USING PRIMARY KEY (project=? AND conversation=? AND seq<?)";
+    let all = "items USING PRIMARY KEY (project=? AND conversation=?)";
     check(&[
         (sql::ITEMS_RISING, some),
         (sql::ITEMS_FALLING, some),
@@ -82,11 +84,10 @@ fn an_item_is_found_by_its_key() {
         (sql::ITEM_ALIAS, one),
         (sql::REPLACE_ITEM, one),
         (sql::REMOVE_ITEM, one),
-        (sql::PURGE_SOME_ITEMS, one),
-        (
-            sql::PURGE_ITEMS,
-            "items USING PRIMARY KEY (project=? AND conversation=?)",
-        ),
+        (sql::PURGE_FIRST_ITEMS, first),
+        (sql::PURGE_ITEMS, all),
+        (sql::ITEM_BYTES, all),
+        (sql::FIRST_SIZES, all),
     ]);
 }
 

@@ -9,7 +9,7 @@ use rusqlite::ffi;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Connections, Desk, Told, Waiting};
+use super::{Ballast, Desk, Told, Tools, Waiting};
 use crate::seal::Vault;
 use crate::sqlite::encode::{Encoder, Sealers};
 use crate::sqlite::{Durability, Host, open};
@@ -25,14 +25,15 @@ struct Office {
 fn office() -> Office {
     let dir = tempfile::tempdir().unwrap();
     let (host, path) = (Host::machine(), dir.path().join("test.db"));
-    let connections = Connections {
+    let tools = Tools {
         writing: open::writer(&host, &path, Durability::Power).unwrap(),
         copying: open::copier(&host, &path).unwrap(),
+        vault: Arc::new(Vault::clear(&[0; 32])),
+        ballast: Ballast::new(Arc::clone(&host.disk), dir.path(), 0),
     };
-    let vault = Arc::new(Vault::clear(&[0; 32]));
     let clock = Arc::new(ManualClock::default());
     Office {
-        desk: Desk::new(connections, vault, Arc::default()).unwrap(),
+        desk: Desk::new(tools, Arc::default()).unwrap(),
         ids: ids(Arc::<ManualClock>::clone(&clock)),
         clock,
         _dir: dir,
