@@ -18,7 +18,7 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use zeroize::Zeroizing;
 
-use crate::keyring::{KeyRef, Keyring, KeyringError, RecordKey};
+use crate::keyring::{InUse, KeyRef, Keyring, KeyringError, RecordKey};
 
 /// The name of no key, where nothing is sealed.
 pub(crate) const NO_KEY: KeyRef = KeyRef {
@@ -278,11 +278,12 @@ impl Vault {
         secret
     }
 
-    /// Destroys keys. When this returns, nothing that they sealed can be opened any more.
-    pub fn wipe(&self, keys: &[KeyRef]) -> Result<(), KeyringError> {
+    /// Destroys keys. When this returns, nothing that they sealed can be opened any more, but by those
+    /// who had begun before.
+    pub fn wipe(&self, keys: &[KeyRef]) -> Result<Vec<InUse>, KeyringError> {
         match &self.keyring {
             Some(keyring) if !keys.is_empty() => keyring.wipe(keys),
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
     }
 

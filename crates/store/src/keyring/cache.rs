@@ -81,15 +81,18 @@ impl Cache {
         });
     }
 
-    /// Forgets what the slot had up to a generation.
-    pub(super) fn evict(&self, key: KeyRef) {
+    /// Forgets what the slot had up to a generation, and gives it to whoever wants to know who else has
+    /// it.
+    pub(super) fn evict(&self, key: KeyRef) -> Option<Arc<RecordKey>> {
         self.shard(key.slot, |shard| {
             let entry = shard.entries.get(&key.slot);
-            if entry.is_some_and(|entry| entry.generation <= key.generation) {
-                shard.entries.remove(&key.slot);
-                shard.order.retain(|slot| *slot != key.slot);
+            if entry.is_none_or(|entry| entry.generation > key.generation) {
+                return None;
             }
-        });
+            shard.order.retain(|slot| *slot != key.slot);
+            shard.entries.remove(&key.slot).map(|entry| entry.key)
+        })
+        .flatten()
     }
 
     /// How many keys it has.

@@ -74,6 +74,7 @@ use stock::Stock;
 pub use crypto::{KeyError, RecordKey};
 pub use error::KeyringError;
 pub use root::{Root, RootCommand, RootError, RootFile};
+pub use wipe::InUse;
 
 /// Names a key: a slot and the generation that was written into it. What a row of the database keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

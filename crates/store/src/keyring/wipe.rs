@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::error::writing;
 use super::files::Files;
 use super::format::{SLOT, generation, narrow};
 use super::stock::runs;
-use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
+use super::{KeyRef, Keyring, KeyringError, Mark, RecordKey, Writer, locked};
 
 impl Keyring {
     /// Destroys these keys: forgets them, overwrites their slots in every copy, syncs each copy once, and
     /// reads back that nothing is left. Keys that are gone already are no error, and a later key in the
-    /// same slot is left alone. Waits for the disk.
-    pub fn wipe(&self, keys: &[KeyRef]) -> Result<(), KeyringError> {
+    /// same slot is left alone. Waits for the disk. Gives the keys that somebody was using just then.
+    pub fn wipe(&self, keys: &[KeyRef]) -> Result<Vec<InUse>, KeyringError> {
         let mut writer = locked(&self.writer);
         self.usable()?;
         self.watched(self.wipe_some(&mut writer, keys))
@@ -25,7 +25,7 @@ impl Keyring {
         &self,
         writer: &mut Writer,
         keys: &[KeyRef],
-    ) -> Result<(), KeyringError> {
+    ) -> Result<Vec<InUse>, KeyringError> {
         let returned = locked(&self.stock).returned.clone();
         let mark = Mark {
             epoch: writer.header.epoch,
@@ -45,22 +45,23 @@ impl Keyring {
             .into_iter()
             .map(|(slot, generation)| KeyRef { slot, generation })
             .collect();
-        self.overwrite(&wiped)?;
+        let in_use = self.overwrite(&wiped)?;
         let mut stock = locked(&self.stock);
         for KeyRef { slot, .. } in wiped {
             stock.keys.remove(&slot);
             stock.free.insert(slot);
         }
         stock.returned.drain(..returned.len());
-        Ok(())
+        Ok(in_use)
     }
 
     /// Overwrites slots, which are given once each and rising, forgets what they had up to the
     /// generation given, syncs and reads back.
-    pub(super) fn overwrite(&self, wiped: &[KeyRef]) -> Result<(), KeyringError> {
+    pub(super) fn overwrite(&self, wiped: &[KeyRef]) -> Result<Vec<InUse>, KeyringError> {
         if wiped.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let mut in_use = Vec::new();
         let runs = runs(wiped.iter().map(|key| key.slot));
         {
             let _alone = self
@@ -73,11 +74,37 @@ impl Keyring {
                     .try_for_each(|files| files.write_slots(*first, &zeros))?;
             }
             for key in wiped {
-                self.cache.evict(*key);
+                let evicted = self.cache.evict(*key);
+                in_use.extend(evicted.and_then(|held| InUse::of(*key, held)));
             }
         }
         self.copies().try_for_each(Files::sync_slots)?;
-        self.copies().try_for_each(|files| read_back(files, &runs))
+        self.copies()
+            .try_for_each(|files| read_back(files, &runs))?;
+        Ok(in_use)
+    }
+}
+
+/// A key that is destroyed, but for those who were using it when it was.
+#[derive(Debug)]
+pub struct InUse {
+    /// Its name.
+    pub key: KeyRef,
+    held: Weak<RecordKey>,
+}
+
+impl InUse {
+    /// None if nobody else has it.
+    fn of(key: KeyRef, held: Arc<RecordKey>) -> Option<Self> {
+        let weak = Arc::downgrade(&held);
+        drop(held);
+        let in_use = Self { key, held: weak };
+        in_use.is_used().then_some(in_use)
+    }
+
+    /// Whether somebody still has it. Nobody gets it again.
+    pub fn is_used(&self) -> bool {
+        self.held.strong_count() > 0
     }
 }
 

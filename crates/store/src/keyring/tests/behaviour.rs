@@ -30,6 +30,20 @@ fn what_a_key_has_sealed_opens_with_it_at_its_place_alone() {
 }
 
 #[test]
+fn a_wipe_tells_which_keys_are_being_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, keyring) = keyring(dir.path());
+    let keys = take(&keyring, 3);
+    let used = keyring.key(keys[1]).unwrap().unwrap();
+    let told = keyring.wipe(&keys).unwrap();
+    let names: Vec<KeyRef> = told.iter().map(|used| used.key).collect();
+    assert_eq!(names, [keys[1]]);
+    assert!(told[0].is_used());
+    drop(used);
+    assert!(!told[0].is_used());
+}
+
+#[test]
 fn a_commitment_is_the_hash_that_receipts_promise() {
     let key = RecordKey::from_bytes(&[1; 32]);
     let input = [b"conv-key/1".as_slice(), &[1; 32]].concat();

@@ -139,7 +139,7 @@ fn a_copy_from_before_a_wipe_is_wiped_when_it_is_settled() {
     let mut closed = Closed::new();
     let backup = closed.dir.path().join("backup");
     copy(&closed.path(), &backup);
-    closed.while_open(|closed, keyring| keyring.wipe(&[closed.key]).unwrap());
+    closed.while_open(|closed, keyring| drop(keyring.wipe(&[closed.key]).unwrap()));
     closed.mark = Mark::default();
     copy(&backup, &closed.path());
     let keyring = closed.open().unwrap();

@@ -202,7 +202,7 @@ impl Desk {
                     batch.taken.iter_mut().for_each(Taken::keep);
                     if erased.is_empty() {
                         // A caller that has gone needs no answer.
-                        answer.send(Ok(outcomes)).ok();
+                        answer.send(Ok(outcomes.into())).ok();
                         continue;
                     }
                     self.part(Parting {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use parlance_domain::store::{Outcome, StoreError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 pub(super) use self::ballast::Ballast;
 use self::desk::Desk;
@@ -30,6 +31,7 @@ use self::wiper::Parting;
 use super::encode::Encoded;
 use super::open::BUSY_TIMEOUT;
 use super::value::{Trouble, unavailable};
+use crate::keyring::InUse;
 use crate::seal::Vault;
 
 /// Batches that one transaction takes.
@@ -39,6 +41,11 @@ const QUEUE_MAX: usize = 1_024;
 
 /// How long an emptying of the WAL waits for readers.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(5);
+
+/// How long a delete waits for those who are using its key: a little longer than the largest page takes.
+const USERS_PATIENCE: Duration = Duration::from_millis(100);
+/// How often it looks.
+const USERS_PAUSE: Duration = Duration::from_millis(1);
 
 const WRITING: &str = "writing";
 
@@ -51,11 +58,27 @@ pub(super) enum Room {
     Takes,
 }
 
-/// What its caller is told.
-type Told = Result<Vec<Outcome>, StoreError>;
+/// What a batch's caller is told, if all went well.
+struct Told {
+    outcomes: Vec<Outcome>,
+    /// Destroyed keys that somebody was using when they were.
+    in_use: Vec<InUse>,
+}
+
+impl From<Vec<Outcome>> for Told {
+    fn from(outcomes: Vec<Outcome>) -> Self {
+        Self {
+            outcomes,
+            in_use: Vec::new(),
+        }
+    }
+}
+
+/// Where a batch's caller waits.
+type Answer = oneshot::Sender<Result<Told, StoreError>>;
 
 /// A batch and its caller.
-type Waiting = (Encoded, oneshot::Sender<Told>);
+type Waiting = (Encoded, Answer);
 
 /// Work that does not share its transaction.
 type Alone = Box<dyn FnOnce(&Desk) + Send>;
@@ -105,9 +128,11 @@ impl Writer {
     pub(super) async fn apply(&self, batch: Encoded) -> Result<Vec<Outcome>, StoreError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Batch((batch, answer))).await?;
-        answered
+        let told = answered
             .await
-            .map_err(|error| unavailable(WRITING, error))?
+            .map_err(|error| unavailable(WRITING, error))??;
+        unused(&told.in_use).await;
+        Ok(told.outcomes)
     }
 
     /// Does `work` in a transaction of its own.
@@ -205,6 +230,18 @@ impl Writer {
                 during: WRITING,
                 source: None,
             })
+    }
+}
+
+/// Waits a little until nobody uses these keys any more. Whoever does has begun before the delete.
+async fn unused(keys: &[InUse]) {
+    let began = Instant::now();
+    while keys.iter().any(InUse::is_used) {
+        if began.elapsed() > USERS_PATIENCE {
+            tracing::warn!("a destroyed key is still used for what was begun before");
+            return;
+        }
+        tokio::time::sleep(USERS_PAUSE).await;
     }
 }
 

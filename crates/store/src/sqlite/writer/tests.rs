@@ -1,5 +1,9 @@
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use parlance_domain::store::{Batch, Outcome, StoreError, Write};
 use parlance_domain::{Clock, IdSource};
@@ -8,8 +12,10 @@ use parlance_testkit::samples::{PROJECT, app, conversation, ids, item, principal
 use rusqlite::ffi;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::Instant;
 
-use super::{Ballast, Desk, Told, Tools, Waiting};
+use super::{Ballast, Desk, Told, Tools, USERS_PATIENCE, USERS_PAUSE, Waiting, unused};
+use crate::keyring::{self, InUse, Keyring, RecordKey, RootFile};
 use crate::seal::Vault;
 use crate::sqlite::encode::{Encoder, Sealers};
 use crate::sqlite::{Durability, Host, open};
@@ -42,7 +48,11 @@ fn office() -> Office {
 
 impl Office {
     /// Makes a conversation with one item.
-    fn create(&self, alias: Option<&str>, text: &str) -> (Waiting, oneshot::Receiver<Told>) {
+    fn create(
+        &self,
+        alias: Option<&str>,
+        text: &str,
+    ) -> (Waiting, oneshot::Receiver<Result<Told, StoreError>>) {
         let mut new = conversation(&self.ids, app(1), self.clock.now());
         let mut first = item(&self.ids, question(text));
         first.alias = alias.map(ToOwned::to_owned);
@@ -67,9 +77,9 @@ impl Office {
     }
 }
 
-fn is_done(answered: &mut oneshot::Receiver<Told>) -> bool {
+fn is_done(answered: &mut oneshot::Receiver<Result<Told, StoreError>>) -> bool {
     match answered.try_recv().unwrap() {
-        Ok(outcomes) => outcomes == [Outcome::Done],
+        Ok(told) => told.outcomes == [Outcome::Done],
         Err(StoreError::Unavailable { .. }) => false,
         Err(refusal) => panic!("{refusal}"),
     }
@@ -84,7 +94,7 @@ fn nobody_is_answered_before_the_commit() {
     assert_eq!((applied.len(), office.conversations()), (2, 2));
     for answered in [&mut first, &mut second] {
         // The group was dropped here, without an answer.
-        assert_eq!(answered.try_recv().unwrap_err(), TryRecvError::Closed);
+        assert_eq!(answered.try_recv().err(), Some(TryRecvError::Closed));
     }
 }
 
@@ -136,4 +146,38 @@ fn after_a_failed_sync_nothing_is_written() {
     assert!(!is_done(&mut first));
     assert!(!is_done(&mut second));
     assert_eq!(office.conversations(), 0);
+}
+
+/// A destroyed key that somebody is using.
+fn key_in_use(dir: &Path) -> (Vec<InUse>, Arc<RecordKey>) {
+    let options = keyring::Options {
+        mirror: None,
+        root: Box::new(RootFile::new(dir.join("root.key"))),
+    };
+    let keyring = Keyring::create(&dir.join("keyring"), [1; 16], &options).unwrap();
+    let (name, key) = keyring.take().unwrap();
+    (keyring.wipe(&[name]).unwrap(), key)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_waits_for_who_is_using_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (in_use, key) = key_in_use(dir.path());
+    let mut waiting = pin!(unused(&in_use));
+    let now = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
+    assert_eq!(now, Poll::Pending);
+    drop(key);
+    let began = Instant::now();
+    waiting.await;
+    assert!(began.elapsed() <= USERS_PAUSE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_does_not_wait_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (in_use, key) = key_in_use(dir.path());
+    let began = Instant::now();
+    unused(&in_use).await;
+    assert!(began.elapsed() > USERS_PATIENCE && in_use[0].is_used());
+    drop(key);
 }

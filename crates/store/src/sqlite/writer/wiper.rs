@@ -13,10 +13,10 @@ use std::thread::{Builder, JoinHandle};
 
 use parlance_domain::fault::Chain;
 use parlance_domain::store::Outcome;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::Told;
-use crate::keyring::KeyRef;
+use super::{Answer, Told};
+use crate::keyring::{InUse, KeyRef};
 use crate::seal::Vault;
 
 /// Deletions that one sync is for, and that may wait for it. The writer waits where there are more.
@@ -27,7 +27,7 @@ pub(super) struct Parting {
     /// The keys; none for a caller that waits only for those before.
     pub(super) erased: Vec<KeyRef>,
     pub(super) outcomes: Vec<Outcome>,
-    pub(super) answer: oneshot::Sender<Told>,
+    pub(super) answer: Answer,
 }
 
 /// The thread has ended, though not everything is done.
@@ -76,16 +76,21 @@ fn work(vault: &Vault, mut partings: mpsc::Receiver<Parting>) {
     let mut erased: Vec<KeyRef> = Vec::new();
     while partings.blocking_recv_many(&mut waiting, WAITING_MAX) > 0 {
         erased.extend(waiting.iter().flat_map(|parting| &parting.erased));
-        if let Err(error) = vault.wipe(&erased) {
+        let mut in_use = vault.wipe(&erased).unwrap_or_else(|error| {
             // The tombstones are committed, and the next start wipes what they leave. Going on would
             // mean to answer that keys are destroyed which may not be.
             tracing::error!(error = %Chain(&error), "keys could not be destroyed: stopping at once");
-            vault.end();
-        }
+            vault.end()
+        });
         erased.clear();
         for parting in waiting.drain(..) {
+            let own = |used: &mut InUse| parting.erased.contains(&used.key);
+            let done = Told {
+                in_use: in_use.extract_if(.., own).collect(),
+                outcomes: parting.outcomes,
+            };
             // A caller that has gone needs no answer.
-            parting.answer.send(Ok(parting.outcomes)).ok();
+            parting.answer.send(Ok(done)).ok();
         }
     }
 }
