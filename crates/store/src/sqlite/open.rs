@@ -118,7 +118,7 @@ pub(super) fn writer(
         Durability::Process => "NORMAL",
     };
     let settings = || -> rusqlite::Result<()> {
-        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        begin_log(&db)?;
         db.pragma_update(None, "synchronous", synchronous)?;
         // The copier does it.
         db.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
@@ -142,6 +142,16 @@ pub(super) fn copier(host: &Host, path: &Path) -> Result<Connection, OpenError> 
     db.pragma_update(None, "synchronous", "FULL")
         .map_err(driver("setting up the copier"))?;
     Ok(db)
+}
+
+/// Has the database keep a write-ahead log.
+fn begin_log(db: &Connection) -> rusqlite::Result<()> {
+    let mut statement = db.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    // To the end: the mode is written after it was answered, and only then a failure is told. From
+    // there on the connection would say that there is a log, and have none.
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Opens a connection that reads.
