@@ -12,6 +12,7 @@ mod pool;
 mod read;
 mod receipts;
 mod references;
+mod renew;
 mod sealers;
 mod search;
 mod sql;

@@ -18,7 +18,7 @@ use self::run::{Counts, Run, Violation};
 
 /// A run from chance alone.
 async fn random(seed: u64) -> (Counts, Result<(), Violation>) {
-    let mut run = Run::new(seed);
+    let mut run = Run::new(seed, seed);
     let done = live(&mut run).await;
     if done.is_err() && std::env::var_os("STORY").is_some() {
         println!("{}", run.story.join("\n"));
@@ -43,6 +43,41 @@ async fn live(run: &mut Run) -> Result<(), Violation> {
             0 if !run.disk().is_off() => run.close().await?,
             _ => run.restart(),
         }
+    }
+    settle(run).await
+}
+
+/// A little of everything, with one fault.
+async fn tour(fault: Option<(u64, Fault)>) -> (Run, Result<(), Violation>) {
+    let mut run = Run::new(0, fault.map_or(0, |(at, _)| at));
+    let done = toured(&mut run, fault).await;
+    (run, done)
+}
+
+async fn toured(run: &mut Run, fault: Option<(u64, Fault)>) -> Result<(), Violation> {
+    if let Some((at, fault)) = fault {
+        run.disk().plan(at, fault);
+    }
+    run.start().await?;
+    let acts = run.world.tour();
+    for act in &acts {
+        run.act(act).await?;
+        if run.disk().is_off() || run.is_broken() {
+            break;
+        }
+    }
+    if run.is_over() {
+        run.restart();
+    } else {
+        run.close().await?;
+    }
+    if fault.is_none() {
+        return Ok(());
+    }
+    run.start().await?;
+    let acts = run.world.tour();
+    for act in acts.iter().take(6) {
+        run.act(act).await?;
     }
     settle(run).await
 }
@@ -122,4 +157,34 @@ fn first() -> u64 {
     std::env::var_os("PARLANCE_SEED").map_or(0, |count| {
         count.to_str().unwrap().parse().unwrap()
     })
+}
+
+#[test]
+fn every_call_may_fail() {
+    let (run, done) = block_on(tour(None));
+    done.unwrap();
+    let calls = run.disk().calls_from(0);
+    println!("{} calls", calls.len());
+    let began = std::time::Instant::now();
+    let (mut runs, mut bad) = (0, 0);
+    for (call, at) in calls.iter().zip(0..) {
+        for fault in [
+            Fault::Fails(ErrorKind::Other),
+        ] {
+            if !call.what.can(fault) || (first() > 0 && at != first()) {
+                continue;
+            }
+            runs += 1;
+            let (run, done) = block_on(tour(Some((at, fault))));
+            if let Err(why) = done {
+                bad += 1;
+                println!("{at} {fault:?} at {call:?}: {}", &why[..why.len().min(300)]);
+                if bad == 1 && std::env::var_os("STORY").is_some() {
+                    println!("{}", run.story.join("\n"));
+                }
+            }
+        }
+    }
+    println!("{runs} runs, {bad} bad in {:?}", began.elapsed());
+    assert_eq!(bad, 0);
 }

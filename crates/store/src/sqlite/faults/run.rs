@@ -63,11 +63,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(seed: u64) -> Self {
+    /// A run: the first seed decides what clients do, the second one what happens to them.
+    pub(super) fn new(clients: u64, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         Self {
             machine: Machine::new(chance.number()),
-            world: World::new(chance.number()),
+            world: World::new(clients),
             chance,
             store: None,
             models: vec![Memory::default()],
