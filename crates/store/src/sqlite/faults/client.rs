@@ -35,6 +35,10 @@ pub(super) enum Act {
     Fill,
     /// Reads everything.
     Read,
+    /// Begins to read, and goes on for some time.
+    Look,
+    /// Ends that.
+    LookAway,
 }
 
 /// A conversation that may be there.
@@ -119,7 +123,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(40) {
+        match self.chance.below(43) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -135,6 +139,8 @@ impl World {
             35 => Act::EmptyLog,
             36 | 37 => Act::Sign,
             38 => Act::Fill,
+            39 | 40 => Act::Look,
+            41 => Act::LookAway,
             _ => Act::Read,
         }
     }

@@ -15,6 +15,7 @@ use std::io::ErrorKind;
 use parlance_faultdisk::{Fault, Unsynced, What};
 
 use self::run::{Counts, Run, Violation};
+use super::vault;
 
 /// A run from chance alone.
 async fn random(seed: u64) -> (Counts, Result<(), Violation>) {
@@ -187,4 +188,30 @@ fn every_call_may_fail() {
     }
     println!("{runs} runs, {bad} bad in {:?}", began.elapsed());
     assert_eq!(bad, 0);
+}
+
+#[test]
+fn how_long() {
+    let began = std::time::Instant::now();
+    for seed in 0..50 {
+        let machine = machine::Machine::new(seed);
+        drop(machine.open().unwrap());
+    }
+    println!("make {:?}", began.elapsed() / 50);
+    let machine = machine::Machine::new(1);
+    let store = machine.open().unwrap();
+    let began = std::time::Instant::now();
+    vault::fill_some(&store.vault, store.vault.keyring().unwrap());
+    println!("fill {:?}", began.elapsed());
+    drop(store);
+    let began = std::time::Instant::now();
+    for _ in 0..50 {
+        drop(machine.open().unwrap());
+    }
+    println!("open {:?}", began.elapsed() / 50);
+    let began = std::time::Instant::now();
+    for _ in 0..50 {
+        machine.disk.holding(b"canary");
+    }
+    println!("holding {:?}", began.elapsed() / 50);
 }

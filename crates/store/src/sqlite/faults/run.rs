@@ -12,12 +12,12 @@ use parlance_domain::clock::Timestamp;
 use parlance_domain::fault::Chain;
 use parlance_domain::model::{Principal, ReceiptState, SignedReceipt};
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError, Write};
-use parlance_faultdisk::{Chance, Disk, Fault, Unsynced};
+use parlance_faultdisk::{Chance, Disk, Fault, Fired, NAME, Unsynced, What};
 use parlance_testkit::samples::PROJECT;
 use parlance_testkit::store_suite::{Refusal, refusal};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
-use super::super::{Sqlite, vault};
+use super::super::{FILE, Sqlite, vault};
 use super::client::{Act, World};
 use super::machine::{Machine, survives};
 use crate::keyring::KeyRef;
@@ -53,6 +53,8 @@ pub(super) struct Run {
     pub(super) chance: Chance,
     pub(super) world: World,
     pub(super) store: Option<Sqlite>,
+    /// Somebody who reads for a long time.
+    reader: Option<Connection>,
     /// What may be in the store: one that the clients know for certain, or some of which it is one.
     pub(super) models: Vec<Memory>,
     /// The keys of all conversations that were ever there.
@@ -71,6 +73,7 @@ impl Run {
             world: World::new(clients),
             chance,
             store: None,
+            reader: None,
             models: vec![Memory::default()],
             keys: BTreeMap::new(),
             counts: Counts {
@@ -97,6 +100,11 @@ impl Run {
     pub(super) fn is_broken(&self) -> bool {
         let writer = self.store.as_ref().and_then(|store| store.writer.as_ref());
         writer.is_none_or(|writer| writer.is_broken())
+    }
+
+    /// Whether nothing that a caller is told can be good news.
+    fn is_lost(&self) -> bool {
+        self.is_over() || self.has_failed_to_sync()
     }
 
     fn tell(&mut self, what: String) {
@@ -151,7 +159,8 @@ impl Run {
     }
 
     fn drop_store(&mut self) {
-        if self.is_broken() && !self.disk().is_off() {
+        self.reader = None;
+        if self.store.is_some() && self.is_broken() && !self.disk().is_off() {
             self.counts.broken += 1;
         }
         // A process that is gone does not tidy up.
@@ -166,6 +175,15 @@ impl Run {
         self.store = None;
         self.restart();
         Ok(())
+    }
+
+    /// Whether a sync has failed since the process began, so that it may promise nothing any more. Not
+    /// of a folder: that was synced at the start, and SQLite need not do it again.
+    fn has_failed_to_sync(&self) -> bool {
+        let is_one = |fired: &Fired| {
+            fired.call.what == What::Sync && matches!(fired.fault, Fault::Fails(_))
+        };
+        self.disk().fired().iter().any(is_one)
     }
 
     /// Does something, and holds the answer against what may be in the store.
@@ -188,6 +206,14 @@ impl Run {
                 true
             }
             Act::Read => false,
+            Act::Look => {
+                self.look();
+                true
+            }
+            Act::LookAway => {
+                self.reader = None;
+                true
+            }
         };
         if !is_certain && !self.is_over() {
             self.compare().await?;
@@ -214,11 +240,11 @@ impl Run {
     /// know it.
     async fn learn<T: PartialEq + Debug>(
         &mut self,
-        was_broken: bool,
+        was_lost: bool,
         answer: &Answer<T>,
         apply: impl AsyncFn(&Memory) -> Result<T, StoreError>,
     ) -> Result<bool, Violation> {
-        if was_broken && !matches!(answer, Answer::Unknown) {
+        if was_lost && !matches!(answer, Answer::Unknown) {
             return Err(format!("written after a failure: {answer:?}"));
         }
         let mut left = Vec::new();
@@ -230,7 +256,7 @@ impl Run {
                 (Answer::Refused(found), Err(error)) if *found == refusal(&error) => {
                     left.push(model);
                 }
-                (Answer::Unknown, Ok(_)) if !was_broken => left.extend([model, after]),
+                (Answer::Unknown, Ok(_)) if !was_lost => left.extend([model, after]),
                 (Answer::Unknown, _) => left.push(model),
                 (_, other) => wanted = Some(other),
             }
@@ -240,40 +266,40 @@ impl Run {
             return Err(format!("it says {answer:?} instead of {wanted:?}"));
         }
         self.models = left;
-        Ok(was_broken || !matches!(answer, Answer::Unknown))
+        Ok(was_lost || !matches!(answer, Answer::Unknown))
     }
 
     async fn administer(&mut self, write: &AdminWrite) -> Result<bool, Violation> {
-        let was_broken = self.is_broken();
+        let was_lost = self.is_lost();
         let answer = self.judge(self.store()?.administer(write).await)?;
-        self.learn(was_broken, &answer, async |model| {
+        self.learn(was_lost, &answer, async |model| {
             model.administer(write).await
         })
         .await
     }
 
     async fn end_turns(&mut self, at: Timestamp) -> Result<bool, Violation> {
-        let was_broken = self.is_broken();
+        let was_lost = self.is_lost();
         let answer = self.judge(self.store()?.fail_running_turns(at).await)?;
-        self.learn(was_broken, &answer, async |model| {
+        self.learn(was_lost, &answer, async |model| {
             model.fail_running_turns(at).await
         })
         .await
     }
 
     async fn sweep(&mut self, before: Timestamp) -> Result<bool, Violation> {
-        let was_broken = self.is_broken();
+        let was_lost = self.is_lost();
         let sweep = async |store: &dyn Store| {
             while store.sweep(before).await? {}
             Ok(())
         };
         let answer = self.judge(sweep(self.store()?).await)?;
-        self.learn(was_broken, &answer, async |model| sweep(model).await)
+        self.learn(was_lost, &answer, async |model| sweep(model).await)
             .await
     }
 
     async fn sign(&mut self) -> Result<bool, Violation> {
-        let was_broken = self.is_broken();
+        let was_lost = self.is_lost();
         let due = self.store()?.receipts_to_sign(100).await;
         let Answer::Done(due) = self.judge(due)? else {
             return Ok(true);
@@ -294,10 +320,23 @@ impl Run {
             });
         }
         let answer = self.judge(self.store()?.store_signed(&receipts).await)?;
-        self.learn(was_broken, &answer, async |model| {
+        self.learn(was_lost, &answer, async |model| {
             model.store_signed(&receipts).await
         })
         .await
+    }
+
+    /// Begins to read, and does not end.
+    fn look(&mut self) {
+        let look = || -> rusqlite::Result<Connection> {
+            let path = self.disk().root().join(FILE);
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags_and_vfs(path, flags, NAME)?;
+            db.execute_batch("BEGIN; SELECT count(*) FROM conversations")?;
+            Ok(db)
+        };
+        // Where it cannot, the store will not be able to, either.
+        self.reader = look().ok();
     }
 
     fn fill(&self) -> Result<(), Violation> {
@@ -311,7 +350,7 @@ impl Run {
     }
 
     async fn batches(&mut self, batches: &[(Principal, Batch)]) -> Result<bool, Violation> {
-        let was_broken = self.is_broken();
+        let was_lost = self.is_lost();
         let told = match batches {
             [(who, batch)] => vec![self.store()?.apply(who, batch).await],
             several => together(self.store()?, several).await,
@@ -320,7 +359,7 @@ impl Run {
         for ((who, batch), told) in batches.iter().zip(told) {
             let answer = self.judge(told)?;
             is_certain &= self
-                .learn(was_broken, &answer, async |model| {
+                .learn(was_lost, &answer, async |model| {
                     model.apply(who, batch).await
                 })
                 .await?;
