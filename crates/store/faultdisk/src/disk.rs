@@ -60,7 +60,7 @@ pub enum What {
 
 impl What {
     /// Whether a fault can happen to such a call.
-    fn can(self, fault: Fault) -> bool {
+    pub fn can(self, fault: Fault) -> bool {
         match fault {
             Fault::Fails(_) | Fault::PowerCut | Fault::Full => true,
             Fault::Short => matches!(self, Self::Read | Self::Write),
@@ -101,13 +101,27 @@ struct Shared {
     world: Mutex<World>,
 }
 
+/// A fault to come.
+struct Planned {
+    /// The number of the first call that it can happen to.
+    from: u64,
+    /// Only to such a call.
+    what: Option<What>,
+    fault: Fault,
+}
+
+impl Planned {
+    fn is_due(&self, number: u64, what: What) -> bool {
+        self.from <= number && self.what.is_none_or(|wanted| wanted == what) && what.can(self.fault)
+    }
+}
+
 struct World {
     names: Names,
     files: BTreeMap<u64, Content>,
     next_file: u64,
     calls: Vec<Call>,
-    /// Faults to come, by the number of the first call that they can happen to.
-    planned: Vec<(u64, Fault)>,
+    planned: Vec<Planned>,
     fired: Vec<Fired>,
     /// Names of files whose syncs do nothing.
     ignored: Vec<String>,
@@ -180,7 +194,17 @@ impl Disk {
     /// Lets a fault happen to the call of this number, or else to the first one after it that it can
     /// happen to. Calls count from 0.
     pub fn plan(&self, call: u64, fault: Fault) {
-        self.world().planned.push((call, fault));
+        self.plan_for(call, None, fault);
+    }
+
+    /// Lets a fault happen to the first call from this one on that it can happen to, and that does
+    /// this, if it is to be something certain.
+    pub fn plan_for(&self, call: u64, what: Option<What>, fault: Fault) {
+        self.world().planned.push(Planned {
+            from: call,
+            what,
+            fault,
+        });
     }
 
     /// How many calls there were.
@@ -209,6 +233,11 @@ impl Disk {
     /// There is room again.
     pub fn make_room(&self) {
         self.world().full = false;
+    }
+
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        self.world().full
     }
 
     /// The process ends: nothing that it has open can be used any more, and nothing can be done until
@@ -332,11 +361,11 @@ impl Disk {
             name: self.name(path),
         };
         world.calls.push(call.clone());
-        let due = |(at, fault): &(u64, Fault)| *at <= number && what.can(*fault);
-        let Some(due) = world.planned.iter().position(due) else {
+        let mut planned = world.planned.iter();
+        let Some(due) = planned.position(|planned| planned.is_due(number, what)) else {
             return Ok((world, None));
         };
-        let (_, fault) = world.planned.swap_remove(due);
+        let fault = world.planned.swap_remove(due).fault;
         world.fired.push(Fired {
             number,
             call,

@@ -24,7 +24,9 @@ use crate::disk::{Disk, File};
 use crate::lock::{LOCKS, Level, Memory};
 
 /// The name of the VFS, to open connections with.
-pub const NAME: &CStr = c"parlance-faultdisk";
+pub const NAME: &str = "parlance-faultdisk";
+/// The same for SQLite.
+const NAME_IN_C: &CStr = c"parlance-faultdisk";
 /// The longest path.
 const PATH_MAX: c_int = 512;
 /// What SQLite takes for a sector on Unix.
@@ -81,7 +83,7 @@ pub fn register() {
             szOsFile: c_int::try_from(size_of::<Slot>()).unwrap_or(c_int::MAX),
             mxPathname: PATH_MAX,
             pNext: ptr::null_mut(),
-            zName: NAME.as_ptr(),
+            zName: NAME_IN_C.as_ptr(),
             pAppData: ptr::null_mut(),
             xOpen: Some(open),
             xDelete: Some(delete),

@@ -45,7 +45,7 @@ pub(crate) trait File: Send + Sync {
 }
 
 /// Fills `to` from `offset` on.
-pub(super) fn read(file: &dyn File, mut to: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read(file: &dyn File, mut to: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !to.is_empty() {
         match file.pread(to, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),

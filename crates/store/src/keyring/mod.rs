@@ -56,6 +56,8 @@ mod stock;
 mod wipe;
 
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

@@ -95,6 +95,15 @@ fn sees(who: &Principal, user: Option<&User>, app: AppId) -> bool {
 }
 
 impl Memory {
+    /// A second store that is the same so far.
+    #[cfg(test)]
+    pub(crate) fn fork(&self) -> Self {
+        let state = self.state().clone();
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,8 @@ pub(super) struct Host {
     pub(super) disk: Arc<dyn Disk>,
     /// The name of SQLite's way to the disk; none is its own.
     pub(super) vfs: Option<&'static str>,
+    /// Whether a thread of its own fills the keyring. Tests that count what is done want one at a time.
+    pub(super) fills_ahead: bool,
     /// What ends the process when it cannot know what the disk holds.
     pub(super) end: End,
 }
@@ -26,6 +28,7 @@ impl Host {
         Self {
             disk: Arc::new(Machine),
             vfs: None,
+            fills_ahead: true,
             end: Arc::new(|| std::process::abort()),
         }
     }

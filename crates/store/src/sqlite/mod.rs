@@ -12,6 +12,7 @@ mod pool;
 mod read;
 mod receipts;
 mod references;
+mod renew;
 mod sealers;
 mod search;
 mod sql;
@@ -20,6 +21,8 @@ mod value;
 mod vault;
 mod writer;
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;
 
@@ -84,7 +87,7 @@ impl Sqlite {
         let readers = (0..options.readers.max(1))
             .map(|_| open::reader(host, &path))
             .collect::<Result<_, _>>()?;
-        let filler = Filler::start(&vault).map_err(OpenError::Thread)?;
+        let filler = Filler::start(&vault, host.fills_ahead).map_err(OpenError::Thread)?;
         let tools = Tools {
             writing: db,
             copying: open::copier(host, &path)?,

@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{Durability, Host, migrate};
+use super::{Durability, Host, migrate, renew};
 use crate::keyring::KeyringError;
 
 /// How long a connection waits for another one's lock.
@@ -27,8 +27,8 @@ const WAL_KEPT_BYTES: i64 = 32 << 20;
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file cannot be made, or asked for.
-    #[error("could not make or find `{path}`")]
+    /// A file of it cannot be made, read or synced.
+    #[error("could not use `{path}`")]
     File {
         /// The database.
         path: PathBuf,
@@ -105,6 +105,7 @@ pub(super) fn writer(
 ) -> Result<Connection, OpenError> {
     // Made before SQLite does, so that nobody else can read it for an instant.
     host.disk.open(path, true).map_err(file(path))?;
+    renew::log(&*host.disk, path).map_err(file(path))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = host
         .connect(path, flags)
@@ -118,7 +119,7 @@ pub(super) fn writer(
         Durability::Process => "NORMAL",
     };
     let settings = || -> rusqlite::Result<()> {
-        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        begin_log(&db)?;
         db.pragma_update(None, "synchronous", synchronous)?;
         // The copier does it.
         db.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
@@ -128,6 +129,7 @@ pub(super) fn writer(
     holds(&db, "journal_mode", "wal".to_owned())?;
     migrate::migrate(&mut db)?;
     holds(&db, "auto_vacuum", 2)?;
+    renew::names(&*host.disk, path).map_err(file(path))?;
     Ok(db)
 }
 
@@ -142,6 +144,16 @@ pub(super) fn copier(host: &Host, path: &Path) -> Result<Connection, OpenError> 
     db.pragma_update(None, "synchronous", "FULL")
         .map_err(driver("setting up the copier"))?;
     Ok(db)
+}
+
+/// Has the database keep a write-ahead log.
+fn begin_log(db: &Connection) -> rusqlite::Result<()> {
+    let mut statement = db.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    // To the end: the mode is written after it was answered, and only then a failure is told. From
+    // there on the connection would say that there is a log, and have none.
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Opens a connection that reads.

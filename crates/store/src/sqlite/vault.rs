@@ -176,15 +176,15 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Starts it, where there is a keyring to fill.
-    pub(super) fn start(vault: &Arc<Vault>) -> io::Result<Self> {
+    /// Starts it, where there is a keyring to fill. Unless it `is_wanted`, whoever takes a key fills them.
+    pub(super) fn start(vault: &Arc<Vault>, is_wanted: bool) -> io::Result<Self> {
         let stopping = Arc::new(AtomicBool::new(false));
         let mut filler = Self {
             vault: Arc::clone(vault),
             stopping,
             thread: None,
         };
-        if vault.keyring().is_some() {
+        if is_wanted && vault.keyring().is_some() {
             let (vault, stopping) = (Arc::clone(vault), Arc::clone(&filler.stopping));
             let builder = Builder::new().name("parlance-keyring".to_owned());
             filler.thread = Some(builder.spawn(move || fill(&vault, &stopping))?);
@@ -217,16 +217,23 @@ fn fill(vault: &Vault, stopping: &AtomicBool) {
         if !keyring.wait_for_want(FILLING_PAUSE) {
             continue;
         }
-        match keyring.refill() {
-            Ok(()) => {}
-            Err(error @ KeyringError::Empty(_)) => {
-                tracing::warn!(error = %Chain(&error), "there is no room for new keys");
-                std::thread::park_timeout(FILLING_PAUSE);
-            }
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "the keyring failed: stopping at once");
-                vault.end();
-            }
+        if !fill_some(vault, keyring) {
+            std::thread::park_timeout(FILLING_PAUSE);
+        }
+    }
+}
+
+/// Fills a batch of slots if it is time to. False if there is no room.
+pub(super) fn fill_some(vault: &Vault, keyring: &Keyring) -> bool {
+    match keyring.refill() {
+        Ok(()) => true,
+        Err(error @ KeyringError::Empty(_)) => {
+            tracing::warn!(error = %Chain(&error), "there is no room for new keys");
+            false
+        }
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "the keyring failed: stopping at once");
+            vault.end();
         }
     }
 }

@@ -1,0 +1,448 @@
+//! One run: processes that work, are hit by faults, end, and are started again on what they left.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::task::Poll;
+
+use parlance_domain::ConversationId;
+use parlance_domain::clock::Timestamp;
+use parlance_domain::fault::Chain;
+use parlance_domain::model::{Principal, ReceiptState, SignedReceipt};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError, Write};
+use parlance_faultdisk::{Chance, Disk, Fault, Fired, NAME, Unsynced, What};
+use parlance_testkit::samples::PROJECT;
+use parlance_testkit::store_suite::{Refusal, refusal};
+use rusqlite::{Connection, OpenFlags};
+
+use super::super::{FILE, Sqlite, vault};
+use super::client::{Act, World};
+use super::machine::{Machine, survives};
+use crate::keyring::KeyRef;
+use crate::memory::Memory;
+
+/// What was promised and did not hold.
+pub(super) type Violation = String;
+
+/// What a caller was told.
+#[derive(Debug)]
+pub(super) enum Answer<T> {
+    Done(T),
+    Refused(Refusal),
+    /// It may have been done or not.
+    Unknown,
+}
+
+/// How often things have happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) runs: u64,
+    pub(super) cuts: u64,
+    pub(super) faults: u64,
+    pub(super) ends: u64,
+    pub(super) broken: u64,
+    pub(super) starts: u64,
+    pub(super) acts: u64,
+}
+
+/// A run.
+pub(super) struct Run {
+    pub(super) machine: Machine,
+    pub(super) chance: Chance,
+    pub(super) world: World,
+    pub(super) store: Option<Sqlite>,
+    /// Somebody who reads for a long time.
+    reader: Option<Connection>,
+    /// What may be in the store: one that the clients know for certain, or some of which it is one.
+    pub(super) models: Vec<Memory>,
+    /// The keys of all conversations that were ever there.
+    pub(super) keys: BTreeMap<ConversationId, KeyRef>,
+    pub(super) counts: Counts,
+    /// What was done, for whoever looks for the reason of a violation.
+    pub(super) story: Vec<String>,
+}
+
+impl Run {
+    /// A run: the first seed decides what clients do, the second one what happens to them.
+    pub(super) fn new(clients: u64, seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        Self {
+            machine: Machine::new(chance.number()),
+            world: World::new(clients),
+            chance,
+            store: None,
+            reader: None,
+            models: vec![Memory::default()],
+            keys: BTreeMap::new(),
+            counts: Counts {
+                runs: 1,
+                ..Counts::default()
+            },
+            story: Vec::new(),
+        }
+    }
+
+    pub(super) const fn disk(&self) -> &Disk {
+        &self.machine.disk
+    }
+
+    pub(super) fn store(&self) -> Result<&Sqlite, Violation> {
+        self.store.as_ref().ok_or_else(|| "no process".to_owned())
+    }
+
+    /// Whether no more can come of this process but refusals.
+    pub(super) fn is_over(&self) -> bool {
+        self.disk().is_off() || self.is_broken()
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        let writer = self.store.as_ref().and_then(|store| store.writer.as_ref());
+        writer.is_none_or(|writer| writer.is_broken())
+    }
+
+    /// Whether nothing that a caller is told can be good news.
+    fn is_lost(&self) -> bool {
+        self.is_over() || self.has_failed_to_sync()
+    }
+
+    fn tell(&mut self, what: String) {
+        self.story.push(what);
+    }
+
+    /// Starts a process. One that ends at a fault is followed by another.
+    pub(super) async fn start(&mut self) -> Result<(), Violation> {
+        loop {
+            self.counts.starts += 1;
+            match self.machine.open() {
+                Ok(store) => self.store = Some(store),
+                Err(error) if self.disk().fired().is_empty() && !self.disk().is_full() => {
+                    return Err(format!("it does not open: {}", Chain(&error)));
+                }
+                Err(error) => {
+                    self.tell(format!("does not open: {}", Chain(&error)));
+                    self.disk().make_room();
+                    self.restart();
+                    continue;
+                }
+            }
+            let now = self.world.now();
+            return self.act(&Act::EndTurns(now)).await;
+        }
+    }
+
+    /// The process is gone. Where it was the power, the machine starts again; where it was not, it may.
+    pub(super) fn restart(&mut self) {
+        self.drop_store();
+        let fired = self.disk().fired();
+        for fault in &fired {
+            self.tell(format!("{fault:?}"));
+        }
+        self.counts.faults += u64::try_from(fired.len()).unwrap();
+        let cut = fired.iter().any(|fired| fired.fault == Fault::PowerCut);
+        if cut || self.chance.one_in(3) {
+            self.cut(Unsynced::Torn);
+        } else {
+            self.tell("the process starts again".to_owned());
+            self.disk().respawn();
+        }
+    }
+
+    /// Cuts the power now.
+    pub(super) fn cut(&mut self, unsynced: Unsynced) {
+        self.drop_store();
+        self.tell(format!("power cut: {unsynced:?}"));
+        self.counts.cuts += 1;
+        self.disk().make_room();
+        self.disk().reboot(unsynced);
+    }
+
+    fn drop_store(&mut self) {
+        self.reader = None;
+        if self.store.is_some() && self.is_broken() && !self.disk().is_off() {
+            self.counts.broken += 1;
+        }
+        // A process that is gone does not tidy up.
+        self.disk().stop();
+        self.store = None;
+        self.counts.ends += u64::from(self.machine.has_ended());
+    }
+
+    /// Ends the process as it should end.
+    pub(super) async fn close(&mut self) -> Result<(), Violation> {
+        self.store()?.close().await;
+        self.store = None;
+        self.restart();
+        Ok(())
+    }
+
+    /// Whether a sync has failed since the process began, so that it may promise nothing any more. Not
+    /// of a folder: that was synced at the start, and SQLite need not do it again.
+    fn has_failed_to_sync(&self) -> bool {
+        let is_one = |fired: &Fired| {
+            fired.call.what == What::Sync && matches!(fired.fault, Fault::Fails(_))
+        };
+        self.disk().fired().iter().any(is_one)
+    }
+
+    /// Does something, and holds the answer against what may be in the store.
+    pub(super) async fn act(&mut self, act: &Act) -> Result<(), Violation> {
+        self.counts.acts += 1;
+        self.story.push(brief(act));
+        let is_certain = match act {
+            Act::Batches(batches) => self.batches(batches).await?,
+            Act::Administer(write) => self.administer(write).await?,
+            Act::EndTurns(at) => self.end_turns(*at).await?,
+            Act::Sweep(before) => self.sweep(*before).await?,
+            Act::EmptyLog => {
+                let emptied = self.store()?.checkpoint_truncate().await;
+                self.judge(emptied)?;
+                true
+            }
+            Act::Sign => self.sign().await?,
+            Act::Fill => {
+                self.fill()?;
+                true
+            }
+            Act::Read => false,
+            Act::Look => {
+                self.look();
+                true
+            }
+            Act::LookAway => {
+                self.reader = None;
+                true
+            }
+        };
+        if !is_certain && !self.is_over() {
+            self.compare().await?;
+        }
+        Ok(())
+    }
+
+    /// Judges a failure: without a fault there may be none.
+    pub(super) fn judge<T>(&self, result: Result<T, StoreError>) -> Result<Answer<T>, Violation> {
+        match result {
+            Ok(done) => Ok(Answer::Done(done)),
+            Err(error @ StoreError::Corrupt { .. }) => Err(format!("damaged: {error}")),
+            Err(error @ StoreError::Unavailable { .. }) => {
+                if self.disk().fired().is_empty() && !self.disk().is_full() {
+                    return Err(format!("it fails without a fault: {}", Chain(&error)));
+                }
+                Ok(Answer::Unknown)
+            }
+            Err(refused) => Ok(Answer::Refused(refusal(&refused))),
+        }
+    }
+
+    /// Keeps the models that agree with an answer, each with what it holds now. False if they cannot
+    /// know it.
+    async fn learn<T: PartialEq + Debug>(
+        &mut self,
+        was_lost: bool,
+        answer: &Answer<T>,
+        apply: impl AsyncFn(&Memory) -> Result<T, StoreError>,
+    ) -> Result<bool, Violation> {
+        if was_lost && !matches!(answer, Answer::Unknown) {
+            return Err(format!("written after a failure: {answer:?}"));
+        }
+        let mut left = Vec::new();
+        let mut wanted = None;
+        for model in std::mem::take(&mut self.models) {
+            let after = model.fork();
+            match (answer, apply(&after).await) {
+                (Answer::Done(found), Ok(wanted)) if *found == wanted => left.push(after),
+                (Answer::Refused(found), Err(error)) if *found == refusal(&error) => {
+                    left.push(model);
+                }
+                (Answer::Unknown, Ok(_)) if !was_lost => left.extend([model, after]),
+                (Answer::Unknown, _) => left.push(model),
+                (_, other) => wanted = Some(other),
+            }
+        }
+        self.story.push(format!("{answer:?}"));
+        if left.is_empty() {
+            return Err(format!("it says {answer:?} instead of {wanted:?}"));
+        }
+        self.models = left;
+        Ok(was_lost || !matches!(answer, Answer::Unknown))
+    }
+
+    async fn administer(&mut self, write: &AdminWrite) -> Result<bool, Violation> {
+        let was_lost = self.is_lost();
+        let answer = self.judge(self.store()?.administer(write).await)?;
+        self.learn(was_lost, &answer, async |model| {
+            model.administer(write).await
+        })
+        .await
+    }
+
+    async fn end_turns(&mut self, at: Timestamp) -> Result<bool, Violation> {
+        let was_lost = self.is_lost();
+        let answer = self.judge(self.store()?.fail_running_turns(at).await)?;
+        self.learn(was_lost, &answer, async |model| {
+            model.fail_running_turns(at).await
+        })
+        .await
+    }
+
+    async fn sweep(&mut self, before: Timestamp) -> Result<bool, Violation> {
+        let was_lost = self.is_lost();
+        let sweep = async |store: &dyn Store| {
+            while store.sweep(before).await? {}
+            Ok(())
+        };
+        let answer = self.judge(sweep(self.store()?).await)?;
+        self.learn(was_lost, &answer, async |model| sweep(model).await)
+            .await
+    }
+
+    async fn sign(&mut self) -> Result<bool, Violation> {
+        let was_lost = self.is_lost();
+        let due = self.store()?.receipts_to_sign(100).await;
+        let Answer::Done(due) = self.judge(due)? else {
+            return Ok(true);
+        };
+        let mut receipts = Vec::new();
+        for erasure in due {
+            self.is_wiped(erasure.conversation)?;
+            let (now, is_sealed) = (self.world.now(), erasure.commitment.is_some());
+            receipts.push(SignedReceipt {
+                id: erasure.receipt,
+                project: erasure.project,
+                state: match erasure.is_purged {
+                    true => ReceiptState::Complete,
+                    false => ReceiptState::Destroyed,
+                },
+                key_destroyed_at: erasure.key_destroyed_at.or(is_sealed.then_some(now)),
+                json: format!("signed at {}", now.micros()),
+            });
+        }
+        let answer = self.judge(self.store()?.store_signed(&receipts).await)?;
+        self.learn(was_lost, &answer, async |model| {
+            model.store_signed(&receipts).await
+        })
+        .await
+    }
+
+    /// Begins to read, and does not end.
+    fn look(&mut self) {
+        let look = || -> rusqlite::Result<Connection> {
+            let path = self.disk().root().join(FILE);
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags_and_vfs(path, flags, NAME)?;
+            db.execute_batch("BEGIN; SELECT count(*) FROM conversations")?;
+            Ok(db)
+        };
+        // Where it cannot, the store will not be able to, either.
+        self.reader = look().ok();
+    }
+
+    fn fill(&self) -> Result<(), Violation> {
+        let store = self.store()?;
+        if let Some(keyring) = store.vault.keyring() {
+            survives(|| {
+                vault::fill_some(&store.vault, keyring);
+            });
+        }
+        Ok(())
+    }
+
+    async fn batches(&mut self, batches: &[(Principal, Batch)]) -> Result<bool, Violation> {
+        let was_lost = self.is_lost();
+        let told = match batches {
+            [(who, batch)] => vec![self.store()?.apply(who, batch).await],
+            several => together(self.store()?, several).await,
+        };
+        let mut is_certain = true;
+        for ((who, batch), told) in batches.iter().zip(told) {
+            let answer = self.judge(told)?;
+            is_certain &= self
+                .learn(was_lost, &answer, async |model| {
+                    model.apply(who, batch).await
+                })
+                .await?;
+            if let Answer::Done(outcomes) = &answer {
+                self.note(batch, outcomes)?;
+            }
+        }
+        Ok(is_certain)
+    }
+
+    /// Notes the key of what was made, and looks for the keys of what was deleted.
+    fn note(&mut self, batch: &Batch, outcomes: &[Outcome]) -> Result<(), Violation> {
+        for write in &batch.writes {
+            if let Write::Create(new) = write
+                && let Some(key) = self.store()?.references.get((PROJECT, new.id))
+            {
+                self.keys.insert(new.id, key);
+            }
+        }
+        for outcome in outcomes {
+            if let Outcome::Deleted { conversation, .. } = outcome {
+                self.is_wiped(*conversation)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has several batches wait for the writer at the same time, so that it commits them together.
+async fn together(
+    store: &Sqlite,
+    batches: &[(Principal, Batch)],
+) -> Vec<Result<Vec<Outcome>, StoreError>> {
+    for (who, batch) in batches {
+        for conversation in super::super::encode::sealed_for(batch) {
+            // Known before, so that no batch has to wait for a reader.
+            drop(store.sealer_of(who, conversation).await);
+        }
+    }
+    let (begun, has_begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let mut hold: Waiting<'_, ()> = Box::pin(async move {
+        let work = move |_: &Connection| {
+            begun.send(()).ok();
+            released.recv().ok();
+            Ok(())
+        };
+        store.writer()?.outside("being held", work).await
+    });
+    // Unless it is refused, the writer comes to it, or ends.
+    if poll_fn(|context| Poll::Ready(hold.as_mut().poll(context).is_pending())).await {
+        has_begun.recv().ok();
+    }
+    let mut release = Some(release);
+    let mut all: Vec<(Waiting<'_, Vec<Outcome>>, Option<_>)> = Vec::new();
+    for (who, batch) in batches {
+        all.push((Box::pin(store.apply(who, batch)), None));
+    }
+    poll_fn(|context| {
+        for (one, told) in all.iter_mut().filter(|(_, told)| told.is_none()) {
+            if let Poll::Ready(answer) = one.as_mut().poll(context) {
+                *told = Some(answer);
+            }
+        }
+        // All of them are in the queue now.
+        release.take();
+        match all.iter().all(|(_, told)| told.is_some()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+    all.into_iter().filter_map(|(_, told)| told).collect()
+}
+
+type Waiting<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 'a>>;
+
+/// An act in short: texts are long.
+fn brief(act: &Act) -> String {
+    let mut text = format!("{act:?}");
+    while let Some(at) = text.find("xxxx") {
+        let end = text[at..].find(|letter| letter != 'x').unwrap_or(0);
+        text.replace_range(at..at + end.max(4), "");
+    }
+    text
+}
