@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::chance::Chance;
-use crate::content::Content;
+use crate::content::{BLOCK, Content};
 use crate::names::{Entry, Names};
 
 /// What goes wrong.
@@ -125,7 +125,8 @@ struct World {
     fired: Vec<Fired>,
     /// Names of files whose syncs do nothing.
     ignored: Vec<String>,
-    full: bool,
+    /// Bytes that files can still grow by, if that is bounded.
+    room: Option<usize>,
     off: bool,
     /// Raised with every start: what an earlier process had open is closed.
     process: u64,
@@ -159,7 +160,7 @@ impl Disk {
             planned: Vec::new(),
             fired: Vec::new(),
             ignored: Vec::new(),
-            full: false,
+            room: None,
             off: false,
             process: 0,
             chance: Chance::new(seed),
@@ -230,14 +231,19 @@ impl Disk {
         self.world().ignored.push(name.to_owned());
     }
 
-    /// There is room again.
+    /// There is room again, without end.
     pub fn make_room(&self) {
-        self.world().full = false;
+        self.world().room = None;
     }
 
-    /// Whether the disk is full.
+    /// From now on files can grow by so many bytes, and by those of files that are removed.
+    pub fn leave_room(&self, bytes: u64) {
+        self.world().room = Some(narrow(bytes));
+    }
+
+    /// Whether there is no room.
     pub fn is_full(&self) -> bool {
-        self.world().full
+        self.world().room == Some(0)
     }
 
     /// The process ends: nothing that it has open can be used any more, and nothing can be done until
@@ -374,7 +380,7 @@ impl Disk {
         match fault {
             Fault::PowerCut => world.off = true,
             Fault::Full => {
-                world.full = true;
+                world.room = Some(0);
                 return Ok((world, None));
             }
             Fault::Fails(_) | Fault::NoSpace | Fault::Short => {}
@@ -403,8 +409,10 @@ impl Disk {
             None if !make || !world.names.has_folder_of(path) => {
                 return Err(ErrorKind::NotFound.into());
             }
-            None if world.full => return Err(ErrorKind::StorageFull.into()),
-            None => world.make_file(path),
+            None => {
+                world.take_block()?;
+                world.make_file(path)
+            }
         };
         Ok(File {
             disk: self.clone(),
@@ -421,8 +429,8 @@ impl Disk {
             Some(Entry::Folder) => Ok(()),
             Some(Entry::File(_)) => Err(ErrorKind::AlreadyExists.into()),
             None if !world.names.has_folder_of(path) => Err(ErrorKind::NotFound.into()),
-            None if world.full => Err(ErrorKind::StorageFull.into()),
             None => {
+                world.take_block()?;
                 world.names.make(path, Entry::Folder);
                 Ok(())
             }
@@ -468,7 +476,9 @@ impl Disk {
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.simple_call(What::Remove, path)?;
         match world.names.get(path) {
-            Some(Entry::File(_)) => {
+            Some(Entry::File(number)) => {
+                let freed = world.files.get(&number).map_or(0, Content::room);
+                world.room = world.room.map(|room| room + freed);
                 world.names.remove(path);
                 Ok(())
             }
@@ -492,11 +502,7 @@ impl Disk {
 
     /// Counts the growth of memory that is shared through a file beside `path`.
     pub(crate) fn share(&self, path: &Path) -> io::Result<()> {
-        let world = self.simple_call(What::Share, path)?;
-        if world.full {
-            return Err(ErrorKind::StorageFull.into());
-        }
-        Ok(())
+        self.simple_call(What::Share, path)?.take_block()
     }
 }
 
@@ -588,14 +594,17 @@ impl File {
             Some(_) => world.chance.index(from.len() + 1),
             None => from.len(),
         };
-        if world.full {
-            let room = content.room().saturating_sub(at);
-            if room == 0 && failed.is_none() {
+        let before = content.room();
+        if let Some(room) = world.room {
+            let end = (before + room) / BLOCK * BLOCK;
+            if end <= at && failed.is_none() {
                 return Err(ErrorKind::StorageFull.into());
             }
-            length = length.min(room);
+            length = length.min(end.saturating_sub(at));
         }
         content.write(at, from.get(..length).unwrap_or_default());
+        let grown = content.room() - before;
+        world.room = world.room.map(|room| room - grown);
         failed.map_or(Ok(length), Err)
     }
 
@@ -628,13 +637,15 @@ impl File {
         if let Some(error) = fault.and_then(error) {
             return Err(error);
         }
-        match world.files.get_mut(&self.number) {
-            Some(content) => {
-                content.resize(narrow(length));
-                Ok(())
-            }
-            None => Err(ErrorKind::NotFound.into()),
-        }
+        let world = &mut *world;
+        let Some(content) = world.files.get_mut(&self.number) else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        let before = content.room();
+        content.resize(narrow(length));
+        let freed = before.saturating_sub(content.room());
+        world.room = world.room.map(|room| room + freed);
+        Ok(())
     }
 
     /// The file's length in bytes.
@@ -660,6 +671,16 @@ impl File {
         }
         let content = world.files.get_mut(&self.number)?;
         Some(work(&mut content.locks))
+    }
+}
+
+impl World {
+    /// Takes the room for a name, or for a piece of shared memory.
+    fn take_block(&mut self) -> io::Result<()> {
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(BLOCK).ok_or(ErrorKind::StorageFull)?;
+        }
+        Ok(())
     }
 }
 

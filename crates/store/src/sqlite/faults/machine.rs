@@ -29,6 +29,11 @@ impl Machine {
 
     /// Opens the store, or makes it.
     pub(super) fn open(&self) -> Result<Sqlite, OpenError> {
+        self.open_with(0)
+    }
+
+    /// Opens it, and lets it keep so many bytes for deletes.
+    pub(super) fn open_with(&self, ballast_bytes: u64) -> Result<Sqlite, OpenError> {
         let (disk, has_ended) = (self.disk.clone(), Arc::clone(&self.has_ended));
         let host = Host {
             disk: Arc::new(self.disk.clone()),
@@ -43,6 +48,7 @@ impl Machine {
         };
         let options = Options {
             readers: 2,
+            ballast_bytes,
             ..Options::default()
         };
         Sqlite::open_on(&host, self.disk.root(), options)

@@ -7,6 +7,7 @@
 mod check;
 mod client;
 mod machine;
+mod room;
 mod run;
 mod view;
 
@@ -23,7 +24,9 @@ async fn random(seed: u64) -> (Counts, Result<(), Violation>) {
     let done = live(&mut run).await;
     if done.is_err() && std::env::var_os("STORY").is_some() {
         println!("{}", run.story.join("\n"));
-        for (n, c) in run.disk().calls_from(0).iter().enumerate().take(120) { println!("{n} {:?} {}", c.what, c.name); }
+        for (n, c) in run.disk().calls_from(0).iter().enumerate().take(120) {
+            println!("{n} {:?} {}", c.what, c.name);
+        }
     }
     (run.counts, done)
 }
@@ -155,9 +158,7 @@ fn nothing_is_lost_whatever_fails() {
 }
 
 fn first() -> u64 {
-    std::env::var_os("PARLANCE_SEED").map_or(0, |count| {
-        count.to_str().unwrap().parse().unwrap()
-    })
+    std::env::var_os("PARLANCE_SEED").map_or(0, |count| count.to_str().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -169,9 +170,7 @@ fn every_call_may_fail() {
     let began = std::time::Instant::now();
     let (mut runs, mut bad) = (0, 0);
     for (call, at) in calls.iter().zip(0..) {
-        for fault in [
-            Fault::Fails(ErrorKind::Other),
-        ] {
+        for fault in [Fault::Fails(ErrorKind::Other)] {
             if !call.what.can(fault) || (first() > 0 && at != first()) {
                 continue;
             }

@@ -1,0 +1,143 @@
+//! What goes on a full disk.
+
+use std::sync::Arc;
+
+use parlance_domain::ids::{ConversationId, IdSource};
+use parlance_domain::model::Principal;
+use parlance_domain::store::{Batch, Outcome, Store, StoreError, Write};
+use parlance_domain::{Clock, ReceiptId, Timestamp};
+use parlance_testkit::ManualClock;
+use parlance_testkit::samples::{self, app, conversation, item, principal, question};
+
+use super::super::Sqlite;
+use super::machine::Machine;
+
+/// What the store keeps for deletes.
+const BALLAST: u64 = 1 << 20;
+/// More than is deleted together with a conversation, so that it is swept.
+const LONG: usize = 300_000;
+
+/// A store on a disk without room, with conversations in it.
+struct Full {
+    machine: Machine,
+    store: Sqlite,
+    ids: IdSource,
+    now: Timestamp,
+    made: Vec<ConversationId>,
+}
+
+fn ann() -> Principal {
+    principal("ann")
+}
+
+impl Full {
+    async fn new() -> Self {
+        let machine = Machine::new(1);
+        let store = machine.open_with(BALLAST).unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let mut full = Self {
+            machine,
+            store,
+            ids: samples::ids(Arc::<ManualClock>::clone(&clock)),
+            now: clock.now(),
+            made: Vec::new(),
+        };
+        for _ in 0..4 {
+            full.create(LONG).await.unwrap();
+        }
+        full.store.checkpoint_truncate().await.unwrap();
+        full.machine.disk.leave_room(0);
+        full
+    }
+
+    async fn create(&mut self, length: usize) -> Result<(), StoreError> {
+        let mut new = conversation(&self.ids, app(1), self.now);
+        new.items
+            .push(item(&self.ids, question(&"x".repeat(length))));
+        let id = new.id;
+        let batch = Batch::of(Write::Create(Box::new(new)));
+        self.store.apply(&ann(), &batch).await?;
+        self.made.push(id);
+        Ok(())
+    }
+
+    async fn delete(&self, at: usize) -> Result<Vec<Outcome>, StoreError> {
+        let receipt: ReceiptId = self.ids.next();
+        let delete = Write::Delete {
+            conversation: self.made[at].into(),
+            receipt,
+            requested_at: self.now,
+            at: self.now,
+        };
+        self.store.apply(&ann(), &Batch::of(delete)).await
+    }
+
+    async fn is_there(&self, at: usize) -> bool {
+        let found = self.store.conversation(&ann(), self.made[at].into()).await;
+        found.unwrap().is_some()
+    }
+
+    async fn sweep(&self) {
+        while self.store.sweep(self.now).await.unwrap() {}
+    }
+}
+
+fn is_unavailable<T>(done: Result<T, StoreError>) -> bool {
+    matches!(done, Err(StoreError::Unavailable { .. }))
+}
+
+#[tokio::test]
+async fn a_delete_is_done_though_the_disk_is_full() {
+    let mut full = Full::new().await;
+    assert!(is_unavailable(full.create(LONG).await));
+    full.delete(0).await.unwrap();
+    assert!(!full.is_there(0).await && full.is_there(1).await);
+    assert!(full.store.ping().await.is_err(), "it is not ready");
+    full.sweep().await;
+    let bodies = "SELECT count(*) FROM items WHERE length(body) > 0";
+    let left = full
+        .store
+        .read("counting", move |db, _| {
+            Ok(db.query_row(bodies, [], |row| row.get::<_, i64>(0))?)
+        })
+        .await;
+    assert_eq!(left.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn nothing_but_deletes_is_taken_until_there_is_room_again() {
+    let mut full = Full::new().await;
+    full.delete(0).await.unwrap();
+    assert!(is_unavailable(full.create(10).await));
+    full.delete(1).await.unwrap();
+    full.machine.disk.make_room();
+    assert!(is_unavailable(full.create(10).await), "it is not known yet");
+    full.store.checkpoint_truncate().await.unwrap();
+    full.store.ping().await.unwrap();
+    full.create(LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_deletes_have_freed_is_enough_to_go_on() {
+    let mut full = Full::new().await;
+    for at in 0..4 {
+        full.delete(at).await.unwrap();
+        full.sweep().await;
+    }
+    for _ in 0..10 {
+        full.store.checkpoint_truncate().await.unwrap();
+    }
+    full.store.ping().await.unwrap();
+    full.create(10).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_takes_deletes() {
+    let mut full = Full::new().await;
+    full.delete(0).await.unwrap();
+    full.store.close().await;
+    full.store = full.machine.open_with(BALLAST).unwrap();
+    assert!(is_unavailable(full.create(10).await));
+    full.delete(1).await.unwrap();
+    assert!(!full.is_there(1).await && full.is_there(2).await);
+}
