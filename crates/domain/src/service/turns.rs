@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -23,6 +23,7 @@ use crate::model::{
     TurnState, Usage,
 };
 use crate::store::{Batch, Outcome, StoreError, Write};
+use crate::sync::{Mutex, point};
 use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
 
 /// Newest messages that a model is given.
@@ -97,6 +98,7 @@ impl TurnStream {
                 self.read += 1;
                 return event;
             }
+            point();
             // An error means that the turn's task is gone, and with it all events to come.
             if self.written.changed().await.is_err() && self.log.event(self.read).is_none() {
                 return None;
@@ -277,6 +279,13 @@ impl Service {
         )
     }
 
+    /// How many turns are running here.
+    #[cfg(feature = "models")]
+    pub fn running_turns(&self) -> usize {
+        let running = &self.inner.turns.running;
+        running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Stops a turn, if it runs here.
     pub fn cancel_turn(&self, turn: TurnId) {
         let running = self
@@ -440,14 +449,9 @@ impl Service {
     fn settle_later(&self, run: &Run) {
         let (service, who) = (self.clone(), run.who.clone());
         let (conversation, turn) = (run.conversation, run.turn);
-        let stopping = self.tasks().stopping();
         self.tasks().spawn(async move {
             let mut pause = SETTLING_PAUSE_FIRST;
-            while stopping
-                .run_until_cancelled(tokio::time::sleep(pause))
-                .await
-                .is_some()
-            {
+            while service.tasks().pause(pause).await {
                 let write = Write::FinishTurn {
                     conversation,
                     turn,

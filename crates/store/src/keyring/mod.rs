@@ -59,12 +59,13 @@ mod wipe;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, RwLock};
 use cache::{Cache, Found};
 use files::Files;
 use format::{HEADER, Header, generation, narrow, open_slot, segment_of};

@@ -1,0 +1,245 @@
+//! Runs a body of threads or tasks again and again, each time in another order of events.
+//!
+//! The body uses what `shuttle` offers in place of the standard library's locks, threads and tasks: it
+//! then runs on one thread, and whoever explores decides at each lock, atomic or await who goes on. All
+//! else must be the same in every run. A body fails by panicking, by waiting for ever, or by going on
+//! for ever; the schedule that did it is printed, and `MODELS_SCHEDULE` runs it again.
+
+use std::env;
+use std::io::{Write, stderr};
+use std::sync::Arc;
+
+use shuttle::scheduler::{
+    PctScheduler, RandomScheduler, ReplayScheduler, Schedule, Scheduler, Task, TaskId,
+};
+use shuttle::{Config, MaxSteps, Runner};
+
+/// As many schedules by chance, in place of what the model says.
+const COUNT: &str = "MODELS_COUNT";
+/// As many interruptions where all schedules are tried, in place of what the model says.
+const INTERRUPTIONS: &str = "MODELS_INTERRUPTIONS";
+/// The only schedule to run, as it was printed.
+const SCHEDULE: &str = "MODELS_SCHEDULE";
+
+/// The seed of the schedules that are the same in every run.
+const SEED: u64 = 7;
+/// How many orders of two events have to be just so for a defect that is looked for to show.
+const DEPTH: usize = 3;
+/// A body that goes on for longer goes on for ever.
+const STEPS_MAX: usize = 50_000;
+/// Bytes of each task's stack: what is not optimised needs a lot.
+const STACK: usize = 512 * 1_024;
+
+/// Tries `count` schedules by chance: half of them wherever chance leads, half with few interruptions
+/// at unlikely moments (PCT); half of each the same in every run.
+pub fn by_chance(count: usize, body: impl Fn() + Send + Sync + 'static) {
+    let body = Arc::new(body);
+    if replayed(&body) {
+        return;
+    }
+    let count = number(COUNT).unwrap_or(count);
+    let part = count.div_ceil(4);
+    let tried = run(RandomScheduler::new_from_seed(SEED, part), &body)
+        + run(RandomScheduler::new(part), &body)
+        + run(PctScheduler::new_from_seed(SEED, DEPTH, part), &body)
+        + run(PctScheduler::new(DEPTH, part), &body);
+    say(&format!("{tried} schedules by chance"));
+}
+
+/// Tries every schedule in which at most `interruptions` times one task goes on although another
+/// could have: with none, every order in which tasks begin, and follow each other where one waits.
+pub fn all_with(interruptions: usize, body: impl Fn() + Send + Sync + 'static) {
+    let body = Arc::new(body);
+    if replayed(&body) {
+        return;
+    }
+    let interruptions = number(INTERRUPTIONS).unwrap_or(interruptions);
+    let tried = run(Interruptions::new(interruptions), &body);
+    say(&format!(
+        "all {tried} schedules with at most {interruptions} interruptions"
+    ));
+}
+
+fn replayed(body: &Arc<impl Fn() + Send + Sync + 'static>) -> bool {
+    let schedule = env::var_os(SCHEDULE).map(|text| text.to_string_lossy().into_owned());
+    if let Some(schedule) = &schedule {
+        run(ReplayScheduler::new_from_encoded(schedule), body);
+        say("one schedule again");
+    }
+    schedule.is_some()
+}
+
+fn run(
+    scheduler: impl Scheduler + 'static,
+    body: &Arc<impl Fn() + Send + Sync + 'static>,
+) -> usize {
+    let mut config = Config::new();
+    config.stack_size = STACK;
+    config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
+    config.silence_warnings = true;
+    let body = Arc::clone(body);
+    Runner::new(scheduler, config).run(move || body())
+}
+
+fn number(name: &str) -> Option<usize> {
+    let text = env::var_os(name)?;
+    Some(text.to_string_lossy().parse().unwrap())
+}
+
+fn say(what: &str) {
+    writeln!(stderr(), "{what}").unwrap();
+}
+
+/// Depth first through all schedules with so many interruptions.
+struct Interruptions {
+    max: usize,
+    used: usize,
+    step: usize,
+    /// What was chosen at each step, of how many.
+    path: Vec<(usize, usize)>,
+    started: bool,
+}
+
+impl Interruptions {
+    const fn new(max: usize) -> Self {
+        Self {
+            max,
+            used: 0,
+            step: 0,
+            path: Vec::new(),
+            started: false,
+        }
+    }
+}
+
+impl Scheduler for Interruptions {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        if self.started {
+            while self.path.pop_if(|(at, of)| *at + 1 == *of).is_some() {}
+            self.path.last_mut()?.0 += 1;
+        }
+        self.started = true;
+        (self.used, self.step) = (0, 0);
+        Some(Schedule::new(SEED))
+    }
+
+    fn next_task(
+        &mut self,
+        runnable: &[&Task],
+        current: Option<TaskId>,
+        is_yielding: bool,
+    ) -> Option<TaskId> {
+        let mut choices: Vec<TaskId> = runnable.iter().map(|task| task.id()).collect();
+        let mut goes_on = false;
+        if let Some(current) = current.filter(|task| !is_yielding && choices.contains(task)) {
+            goes_on = true;
+            choices.retain(|task| *task != current);
+            choices.insert(0, current);
+            if self.used == self.max {
+                choices.truncate(1);
+            }
+        }
+        if self.step == self.path.len() {
+            self.path.push((0, choices.len()));
+        }
+        let (chosen, of) = self.path[self.step];
+        assert_eq!(of, choices.len(), "the body does other things each time");
+        self.used += usize::from(goes_on && chosen > 0);
+        self.step += 1;
+        Some(choices[chosen])
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        panic!("where all schedules are tried nothing else is left to chance")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shuttle::sync::{Mutex, atomic};
+
+    use super::*;
+
+    type Seen = Arc<std::sync::Mutex<BTreeSet<String>>>;
+
+    /// Two tasks that say a letter twice.
+    fn letters(seen: &Seen) -> impl Fn() + Send + Sync + use<> {
+        let seen = Arc::clone(seen);
+        move || {
+            let said = Arc::new(Mutex::new(String::new()));
+            let speak = |letter| {
+                let said = Arc::clone(&said);
+                shuttle::thread::spawn(move || {
+                    for _ in 0..2 {
+                        said.lock().unwrap().push(letter);
+                    }
+                })
+            };
+            for thread in [speak('a'), speak('b')] {
+                thread.join().unwrap();
+            }
+            let said = said.lock().unwrap().clone();
+            seen.lock().unwrap().insert(said);
+        }
+    }
+
+    fn orders(interruptions: usize) -> Vec<String> {
+        let seen = Seen::default();
+        run(
+            Interruptions::new(interruptions),
+            &Arc::new(letters(&seen)),
+        );
+        let seen = seen.lock().unwrap();
+        seen.iter().cloned().collect()
+    }
+
+    #[test]
+    fn without_interruptions_tasks_run_through_in_every_order() {
+        assert_eq!(orders(0), ["aabb", "bbaa"]);
+    }
+
+    #[test]
+    fn each_interruption_adds_the_orders_that_need_it() {
+        assert_eq!(orders(1), ["aabb", "abba", "baab", "bbaa"]);
+        let all = ["aabb", "abab", "abba", "baab", "baba", "bbaa"];
+        assert_eq!(orders(2), all);
+        assert_eq!(orders(5), all);
+    }
+
+    #[test]
+    #[should_panic(expected = "deadlock")]
+    fn tasks_that_wait_for_each_other_are_found() {
+        all_with(1, || {
+            let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+            let other = Arc::clone(&locks);
+            let thread = shuttle::thread::spawn(move || {
+                let _first = other.0.lock().unwrap();
+                let _second = other.1.lock().unwrap();
+            });
+            let second = locks.1.lock().unwrap();
+            let first = locks.0.lock().unwrap();
+            drop((first, second));
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "a lost update")]
+    fn an_update_that_is_lost_by_chance_is_found() {
+        by_chance(400, || {
+            let count = Arc::new(atomic::AtomicUsize::new(0));
+            let other = Arc::clone(&count);
+            let add = |count: &atomic::AtomicUsize| {
+                let before = count.load(atomic::Ordering::SeqCst);
+                count.store(before + 1, atomic::Ordering::SeqCst);
+            };
+            let thread = shuttle::thread::spawn(move || add(&other));
+            add(&count);
+            thread.join().unwrap();
+            let after = count.load(atomic::Ordering::SeqCst);
+            assert_eq!(after, 2, "a lost update");
+        });
+    }
+}
