@@ -30,43 +30,36 @@ const STEPS_MAX: usize = 50_000;
 /// Bytes of each task's stack: what is not optimised needs a lot.
 const STACK: usize = 512 * 1_024;
 
-/// Tries `count` schedules by chance: half of them wherever chance leads, half with few interruptions
-/// at unlikely moments (PCT); half of each the same in every run.
-pub fn by_chance(count: usize, body: impl Fn() + Send + Sync + 'static) {
+/// What is tried of a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// So many schedules by chance: half of them wherever chance leads, half with few interruptions at
+    /// unlikely moments (PCT); half of each the same in every run.
+    pub by_chance: usize,
+    /// Every schedule in which at most so many times one task goes on although another could have:
+    /// with 0, every order in which tasks begin, and follow each other where one waits.
+    pub interruptions: Option<usize>,
+}
+
+/// Tries the schedules of a plan on a body.
+pub fn explore(plan: Plan, body: impl Fn() + Send + Sync + 'static) {
     let body = Arc::new(body);
-    if replayed(&body) {
-        return;
+    if let Some(schedule) = env::var_os(SCHEDULE) {
+        let schedule = schedule.to_string_lossy();
+        run(ReplayScheduler::new_from_encoded(&schedule), &body);
+        return say("one schedule again");
     }
-    let count = number(COUNT).unwrap_or(count);
-    let part = count.div_ceil(4);
+    let part = number(COUNT).unwrap_or(plan.by_chance).div_ceil(4);
     let tried = run(RandomScheduler::new_from_seed(SEED, part), &body)
         + run(RandomScheduler::new(part), &body)
         + run(PctScheduler::new_from_seed(SEED, DEPTH, part), &body)
         + run(PctScheduler::new(DEPTH, part), &body);
     say(&format!("{tried} schedules by chance"));
-}
-
-/// Tries every schedule in which at most `interruptions` times one task goes on although another
-/// could have: with none, every order in which tasks begin, and follow each other where one waits.
-pub fn all_with(interruptions: usize, body: impl Fn() + Send + Sync + 'static) {
-    let body = Arc::new(body);
-    if replayed(&body) {
-        return;
+    if let Some(planned) = plan.interruptions {
+        let max = number(INTERRUPTIONS).unwrap_or(planned);
+        let tried = run(Interruptions::new(max), &body);
+        say(&format!("all {tried} schedules with at most {max} interruptions"));
     }
-    let interruptions = number(INTERRUPTIONS).unwrap_or(interruptions);
-    let tried = run(Interruptions::new(interruptions), &body);
-    say(&format!(
-        "all {tried} schedules with at most {interruptions} interruptions"
-    ));
-}
-
-fn replayed(body: &Arc<impl Fn() + Send + Sync + 'static>) -> bool {
-    let schedule = env::var_os(SCHEDULE).map(|text| text.to_string_lossy().into_owned());
-    if let Some(schedule) = &schedule {
-        run(ReplayScheduler::new_from_encoded(schedule), body);
-        say("one schedule again");
-    }
-    schedule.is_some()
 }
 
 fn run(
@@ -211,7 +204,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "deadlock")]
     fn tasks_that_wait_for_each_other_are_found() {
-        all_with(1, || {
+        let plan = Plan {
+            by_chance: 0,
+            interruptions: Some(1),
+        };
+        explore(plan, || {
             let locks = Arc::new((Mutex::new(()), Mutex::new(())));
             let other = Arc::clone(&locks);
             let thread = shuttle::thread::spawn(move || {
@@ -228,7 +225,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "a lost update")]
     fn an_update_that_is_lost_by_chance_is_found() {
-        by_chance(400, || {
+        let plan = Plan {
+            by_chance: 400,
+            interruptions: None,
+        };
+        explore(plan, || {
             let count = Arc::new(atomic::AtomicUsize::new(0));
             let other = Arc::clone(&count);
             let add = |count: &atomic::AtomicUsize| {

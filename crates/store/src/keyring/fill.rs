@@ -25,8 +25,8 @@ impl Keyring {
     ///
     /// Fails with [`KeyringError::Empty`] where the disk has no room; nothing has happened then.
     pub fn refill(&self) -> Result<(), KeyringError> {
-        self.usable()?;
         let mut writer = locked(&self.writer);
+        self.usable()?;
         let enough = {
             let stock = locked(&self.stock);
             stock.settled && !is_low(&stock)
