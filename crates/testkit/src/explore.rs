@@ -16,8 +16,8 @@ use shuttle::{Config, MaxSteps, Runner};
 
 /// As many schedules by chance, in place of what the model says.
 const COUNT: &str = "MODELS_COUNT";
-/// As many interruptions where all schedules are tried, in place of what the model says.
-const INTERRUPTIONS: &str = "MODELS_INTERRUPTIONS";
+/// As many delays where all schedules are tried, in place of what the model says.
+const DELAYS: &str = "MODELS_DELAYS";
 /// The only schedule to run, as it was printed.
 const SCHEDULE: &str = "MODELS_SCHEDULE";
 
@@ -36,9 +36,9 @@ pub struct Plan {
     /// So many schedules by chance: half of them wherever chance leads, half with few interruptions at
     /// unlikely moments (PCT); half of each the same in every run.
     pub by_chance: usize,
-    /// Every schedule in which at most so many times one task goes on although another could have:
-    /// with 0, every order in which tasks begin, and follow each other where one waits.
-    pub interruptions: Option<usize>,
+    /// Every schedule with at most so many delays: a task is passed over although it is its turn, where
+    /// each goes on until it waits. With `usize::MAX`, every schedule there is.
+    pub delays: Option<usize>,
 }
 
 /// Tries the schedules of a plan on a body.
@@ -55,10 +55,13 @@ pub fn explore(plan: Plan, body: impl Fn() + Send + Sync + 'static) {
         + run(PctScheduler::new_from_seed(SEED, DEPTH, part), &body)
         + run(PctScheduler::new(DEPTH, part), &body);
     say(&format!("{tried} schedules by chance"));
-    if let Some(planned) = plan.interruptions {
-        let max = number(INTERRUPTIONS).unwrap_or(planned);
-        let tried = run(Interruptions::new(max), &body);
-        say(&format!("all {tried} schedules with at most {max} interruptions"));
+    if let Some(planned) = plan.delays {
+        let max = number(DELAYS).unwrap_or(planned);
+        let tried = run(Delays::new(max), &body);
+        say(&match max {
+            usize::MAX => format!("all {tried} schedules"),
+            max => format!("all {tried} schedules with at most {max} delays"),
+        });
     }
 }
 
@@ -83,17 +86,21 @@ fn say(what: &str) {
     writeln!(stderr(), "{what}").unwrap();
 }
 
-/// Depth first through all schedules with so many interruptions.
-struct Interruptions {
+/// Depth first through all schedules with so many delays.
+///
+/// Undelayed, a task goes on until it waits, and then the next one does, in the order in which they
+/// were made and from the last one to the first again. A delay passes over the task whose turn it is
+/// ("delay-bounded scheduling", Emmi, Qadeer and Rakamaric, 2011).
+struct Delays {
     max: usize,
     used: usize,
     step: usize,
-    /// What was chosen at each step, of how many.
+    /// How many tasks were passed over at each step, and how many more could have been.
     path: Vec<(usize, usize)>,
     started: bool,
 }
 
-impl Interruptions {
+impl Delays {
     const fn new(max: usize) -> Self {
         Self {
             max,
@@ -105,11 +112,12 @@ impl Interruptions {
     }
 }
 
-impl Scheduler for Interruptions {
+impl Scheduler for Delays {
     fn new_execution(&mut self) -> Option<Schedule> {
         if self.started {
-            while self.path.pop_if(|(at, of)| *at + 1 == *of).is_some() {}
-            self.path.last_mut()?.0 += 1;
+            while self.path.pop_if(|(_, more)| *more == 0).is_some() {}
+            let (passed, more) = self.path.last_mut()?;
+            (*passed, *more) = (*passed + 1, *more - 1);
         }
         self.started = true;
         (self.used, self.step) = (0, 0);
@@ -122,24 +130,21 @@ impl Scheduler for Interruptions {
         current: Option<TaskId>,
         is_yielding: bool,
     ) -> Option<TaskId> {
-        let mut choices: Vec<TaskId> = runnable.iter().map(|task| task.id()).collect();
-        let mut goes_on = false;
-        if let Some(current) = current.filter(|task| !is_yielding && choices.contains(task)) {
-            goes_on = true;
-            choices.retain(|task| *task != current);
-            choices.insert(0, current);
-            if self.used == self.max {
-                choices.truncate(1);
-            }
-        }
+        let mut turns: Vec<TaskId> = runnable.iter().map(|task| task.id()).collect();
+        let is_past = |task: &TaskId| match current {
+            Some(current) if is_yielding => *task <= current,
+            Some(current) => *task < current,
+            None => false,
+        };
+        turns.sort_by_key(|task| (is_past(task), *task));
         if self.step == self.path.len() {
-            self.path.push((0, choices.len()));
+            let more = (turns.len() - 1).min(self.max - self.used);
+            self.path.push((0, more));
         }
-        let (chosen, of) = self.path[self.step];
-        assert_eq!(of, choices.len(), "the body does other things each time");
-        self.used += usize::from(goes_on && chosen > 0);
+        let (passed, _) = self.path[self.step];
+        self.used += passed;
         self.step += 1;
-        Some(choices[chosen])
+        Some(turns[passed])
     }
 
     fn next_u64(&mut self) -> u64 {
@@ -178,27 +183,24 @@ mod tests {
         }
     }
 
-    fn orders(interruptions: usize) -> Vec<String> {
+    fn orders(delays: usize) -> Vec<String> {
         let seen = Seen::default();
-        run(
-            Interruptions::new(interruptions),
-            &Arc::new(letters(&seen)),
-        );
+        run(Delays::new(delays), &Arc::new(letters(&seen)));
         let seen = seen.lock().unwrap();
         seen.iter().cloned().collect()
     }
 
     #[test]
-    fn without_interruptions_tasks_run_through_in_every_order() {
-        assert_eq!(orders(0), ["aabb", "bbaa"]);
+    fn without_delays_tasks_run_through_one_after_the_other() {
+        assert_eq!(orders(0), ["aabb"]);
     }
 
     #[test]
-    fn each_interruption_adds_the_orders_that_need_it() {
-        assert_eq!(orders(1), ["aabb", "abba", "baab", "bbaa"]);
+    fn each_delay_adds_the_orders_that_need_it() {
+        assert_eq!(orders(1), ["aabb", "abba", "bbaa"]);
         let all = ["aabb", "abab", "abba", "baab", "baba", "bbaa"];
-        assert_eq!(orders(2), all);
-        assert_eq!(orders(5), all);
+        assert_eq!(orders(3), all);
+        assert_eq!(orders(usize::MAX), all);
     }
 
     #[test]
@@ -206,7 +208,7 @@ mod tests {
     fn tasks_that_wait_for_each_other_are_found() {
         let plan = Plan {
             by_chance: 0,
-            interruptions: Some(1),
+            delays: Some(1),
         };
         explore(plan, || {
             let locks = Arc::new((Mutex::new(()), Mutex::new(())));
@@ -227,7 +229,7 @@ mod tests {
     fn an_update_that_is_lost_by_chance_is_found() {
         let plan = Plan {
             by_chance: 400,
-            interruptions: None,
+            delays: None,
         };
         explore(plan, || {
             let count = Arc::new(atomic::AtomicUsize::new(0));

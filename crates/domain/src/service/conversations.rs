@@ -265,7 +265,7 @@ impl Service {
                 receipt,
             } => {
                 if let Some(turn) = running {
-                    self.cancel_turn(*turn);
+                    self.inner.turns.forget(*turn);
                 }
                 Ok(Deleted {
                     conversation: *conversation,

@@ -154,15 +154,18 @@ struct World {
 impl World {
     /// A keyring with a batch in stock.
     fn new(mirrored: bool) -> Self {
-        let dirs: &[&str] = if mirrored { &[DIR, MIRROR] } else { &[DIR] };
         let sim = Sim::default();
+        Self::over(&Watched(sim.clone()), &sim, mirrored)
+    }
+
+    fn over(disk: &dyn Disk, sim: &Sim, mirrored: bool) -> Self {
+        let dirs: &[&str] = if mirrored { &[DIR, MIRROR] } else { &[DIR] };
         let root = Memory::default();
         let options = options(&root, dirs.get(1).map(Path::new));
-        let disk = Watched(sim.clone());
-        let keyring = open::create(&disk, Path::new(DIR), STORE, &options).unwrap();
+        let keyring = open::create(disk, Path::new(DIR), STORE, &options).unwrap();
         keyring.refill().unwrap();
         Self {
-            sim,
+            sim: sim.clone(),
             root,
             dirs,
             keyring,
@@ -324,7 +327,7 @@ impl World {
 
 const PLAN: Plan = Plan {
     by_chance: 400,
-    interruptions: Some(1),
+    delays: Some(2),
 };
 
 fn wipe_and_readers(mirrored: bool, cached: bool) {
@@ -352,6 +355,66 @@ fn readers_that_race_with_a_wipe_get_the_right_key_or_none() {
 #[test]
 fn readers_that_race_with_a_wipe_of_a_cached_key_get_the_right_key_or_none() {
     explore(PLAN, || wipe_and_readers(true, true));
+}
+
+/// A plan of all schedules with so many delays, and no others.
+const fn all_with(delays: usize) -> Plan {
+    Plan {
+        by_chance: 0,
+        delays: Some(delays),
+    }
+}
+
+/// Few threads, and a disk that nobody comes between: few enough schedules to try all.
+fn wipe_among(readers: usize) {
+    let sim = Sim::default();
+    let world = World::over(&sim, &sim, false);
+    let old = world.take();
+    world.keyring.cache.evict(old.at);
+    scope(|scope| {
+        scope.spawn(|| world.wipe(&old));
+        for _ in 0..readers {
+            scope.spawn(|| world.read(&old));
+        }
+    });
+    world.check(&[&old]);
+}
+
+#[test]
+fn a_wipe_and_a_reader_in_every_order() {
+    explore(all_with(4), || wipe_among(1));
+}
+
+#[test]
+fn a_wipe_and_two_readers_in_every_order() {
+    explore(all_with(2), || wipe_among(2));
+}
+
+#[test]
+fn three_threads_on_a_full_cache_in_every_order() {
+    explore(all_with(usize::MAX), || {
+        let cache = Cache::new();
+        let key = RecordKey::from_bytes(&[1; 32]);
+        let at = |slot| KeyRef {
+            slot,
+            generation: 1,
+        };
+        scope(|scope| {
+            scope.spawn(|| {
+                cache.insert(at(0), &key);
+                cache.evict(at(0));
+            });
+            scope.spawn(|| {
+                cache.insert(at(1), &key);
+                cache.evict(at(1));
+            });
+            scope.spawn(|| cache.insert(at(2), &key));
+        });
+        assert!(cache.len() <= cache::SHARD_KEYS);
+        for gone in [at(0), at(1)] {
+            assert!(matches!(cache.get(gone), Found::Unknown), "it was evicted");
+        }
+    });
 }
 
 #[test]
@@ -549,7 +612,7 @@ fn fail_once(mirrored: bool) {
 }
 
 const BY_CHANCE: Plan = Plan {
-    interruptions: None,
+    delays: None,
     ..PLAN
 };
 
