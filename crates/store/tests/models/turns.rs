@@ -125,7 +125,7 @@ fn a_turn_whose_asker_goes_away_ends_with_its_conversation() {
     explored(PLAN, Script::Hangs, async |world| {
         let target = world.conversation().await;
         let (delete, ask) = (target.clone(), target);
-        let asker = world.beside(async move |world| drop(world.ask(&ask).await));
+        let asker = world.beside(async move |world| world.ask(&ask).await.map(drop));
         let deleter = world.beside(async move |world| world.delete(&delete).await.unwrap());
         asker.abort();
         deleter.await.unwrap();
@@ -137,7 +137,7 @@ fn a_turn_ends_although_whoever_deletes_its_conversation_goes_away() {
     explored(PLAN, Script::Hangs, async |world| {
         let (target, stream) = world.begin().await;
         let delete = target.clone();
-        let deleter = world.beside(async move |world| drop(world.delete(&delete).await));
+        let deleter = world.beside(async move |world| world.delete(&delete).await);
         deleter.abort();
         drop(deleter.await);
         // Whether it was done by then or not: a delete that is answered leaves nothing that runs.

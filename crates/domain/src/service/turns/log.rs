@@ -121,6 +121,11 @@ impl Teller {
         kept
     }
 
+    /// Its conversation is deleted: nothing is told any more but the end.
+    pub(super) fn forget(&self) {
+        self.log.forget();
+    }
+
     /// Tells the end.
     pub(super) fn end(&self, mut end: TurnEnd) {
         self.log.with(|said| {

@@ -286,7 +286,7 @@ impl Service {
             // Deleted meanwhile: nothing is kept, and nothing may come back.
             Err(StoreError::NoConversation | StoreError::NoTurn) => {
                 end.state = TurnState::Cancelled;
-                end.text = String::new();
+                run.teller.forget();
             }
             Err(error) => {
                 end.state = failed(run.turn, &error, TurnFailure::Internal);
