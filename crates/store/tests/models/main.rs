@@ -5,6 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a model that goes wrong should say so at once"
 )]
 
@@ -13,5 +14,6 @@ mod store;
 mod world;
 
 mod deletes;
+mod everything;
 mod lists;
 mod turns;

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use parlance_domain::upstream::{Model, ModelError, ModelEvent, ModelRequest, ModelStream};
+use shuttle::rand::Rng;
 
 /// What it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +18,31 @@ pub(crate) enum Script {
     Panics,
     /// It cannot be reached.
     Down,
+    /// Each time one of these, by chance.
+    Any,
+}
+
+impl Script {
+    fn chosen(self) -> Self {
+        let all = [
+            Self::Speaks,
+            Self::Hangs,
+            Self::Breaks,
+            Self::Panics,
+            Self::Down,
+        ];
+        match self {
+            Self::Any => all[shuttle::rand::thread_rng().gen_range(0..all.len())],
+            one => one,
+        }
+    }
 }
 
 #[async_trait]
 impl Model for Script {
     async fn answer(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
         let word = |word: &str| Ok(ModelEvent::Text(word.to_owned()));
-        let script = *self;
+        let script = self.chosen();
         if script == Self::Down {
             return Err(ModelError::Down(None));
         }
@@ -35,7 +54,7 @@ impl Model for Script {
                 Self::Hangs => std::future::pending().await,
                 // Not `panic!`, which would print something each time.
                 Self::Panics => std::panic::resume_unwind(Box::new("as the script says")),
-                Self::Breaks | Self::Down => Err(ModelError::Down(None)),
+                Self::Breaks | Self::Down | Self::Any => Err(ModelError::Down(None)),
             }
         });
         Ok(stream::iter([word("first ")]).chain(end).boxed())
