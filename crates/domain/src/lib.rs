@@ -18,6 +18,8 @@ pub mod store;
 pub mod tasks;
 pub mod upstream;
 
+mod sync;
+
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use fault::{Conflict, Error, Fault, Noun, Reason};
 pub use ids::{

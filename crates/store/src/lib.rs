@@ -9,6 +9,7 @@ pub mod seal;
 pub mod sqlite;
 
 mod codec;
+mod sync;
 
 pub use keyring::{KeyRef, Keyring, KeyringError, Mark, RecordKey};
 pub use memory::Memory;

@@ -1,6 +1,7 @@
 //! What the tests of several crates share. Never part of a server.
 //!
-//! Invariant: nothing here asks the machine for time or chance, so every test that fails, fails again.
+//! Invariant: nothing here asks the machine for time or chance, so every test that fails, fails again;
+//! `explore` does, and says what it was given.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,6 +10,8 @@
 )]
 
 pub mod clock;
+#[cfg(feature = "models")]
+pub mod explore;
 pub mod samples;
 pub mod store_suite;
 

@@ -198,8 +198,12 @@ impl Service {
             requested_at: requested_at.min(at),
             at,
         };
-        let outcome = self.change(who, delete).await?;
-        self.deleted(&outcome, at)
+        let (service, who) = (self.clone(), who.clone());
+        self.see_through(async move {
+            let outcome = service.change(&who, delete).await?;
+            service.deleted(&outcome, at)
+        })
+        .await
     }
 
     /// Deletes a conversation of the project, whoever's it is; none if there is none.
@@ -208,16 +212,17 @@ impl Service {
         project: ProjectId,
         conversation: ConversationRef,
     ) -> Result<Option<Deleted>, Error> {
-        let at = self.now();
-        match self
-            .store()
-            .erase(project, conversation, self.new_id(), at)
-            .await
-        {
-            Ok(outcome) => self.deleted(&outcome, at).map(Some),
-            Err(StoreError::NoConversation) => Ok(None),
-            Err(error) => Err(fault(error)),
-        }
+        let (at, receipt) = (self.now(), self.new_id());
+        let service = self.clone();
+        self.see_through(async move {
+            let erased = service.store().erase(project, conversation, receipt, at);
+            match erased.await {
+                Ok(outcome) => service.deleted(&outcome, at).map(Some),
+                Err(StoreError::NoConversation) => Ok(None),
+                Err(error) => Err(fault(error)),
+            }
+        })
+        .await
     }
 
     /// Deletes all conversations of a user of the project, one after the other, those included that
@@ -265,7 +270,7 @@ impl Service {
                 receipt,
             } => {
                 if let Some(turn) = running {
-                    self.cancel_turn(*turn);
+                    self.inner.turns.forget(*turn);
                 }
                 Ok(Deleted {
                     conversation: *conversation,

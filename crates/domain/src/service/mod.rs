@@ -11,6 +11,8 @@ mod turns;
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use crate::clock::{Clock, Timestamp};
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{Id, IdSource};
@@ -104,6 +106,21 @@ impl Service {
     /// Whether the store answers.
     pub async fn ready(&self) -> Result<(), Error> {
         self.store().ping().await.map_err(fault)
+    }
+
+    /// Does something to its end, whether or not whoever asked for it stays: where a write is not all
+    /// that is to be done.
+    async fn see_through<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        self.tasks().spawn(async move {
+            // Whoever asked may be gone.
+            drop(tell.send(work.await));
+        });
+        told.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
     }
 
     fn store(&self) -> &dyn Store {

@@ -1,14 +1,16 @@
 //! Keys that were used of late, so that they need not be read and opened each time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+use crate::sync::Mutex;
 
 use super::{KeyRef, RecordKey};
 
 /// How many locks there are: a few more than processors that would wait for one.
-const SHARDS: u32 = 16;
+const SHARDS: u32 = if cfg!(feature = "models") { 1 } else { 16 };
 /// Keys that a shard keeps. All shards together keep 4,096, in about half a megabyte.
-pub(super) const SHARD_KEYS: usize = 256;
+pub(super) const SHARD_KEYS: usize = if cfg!(feature = "models") { 2 } else { 256 };
 
 /// A bounded cache. A key that leaves it is overwritten as soon as nobody uses it any more.
 pub(super) struct Cache {

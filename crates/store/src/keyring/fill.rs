@@ -9,7 +9,7 @@ use super::stock::{Stock, runs};
 use super::{Fresh, KeyRef, Keyring, KeyringError, Mark, RecordKey, Writer, locked};
 
 /// Keys that are filled at once.
-pub(super) const BATCH: usize = 1_024;
+pub(super) const BATCH: usize = if cfg!(feature = "models") { 4 } else { 1_024 };
 /// Fewer keys in stock are too few.
 const LOW: usize = BATCH / 2;
 /// Fewer free slots than this are not worth the two syncs of a batch: then there is to be a new segment.
@@ -25,8 +25,8 @@ impl Keyring {
     ///
     /// Fails with [`KeyringError::Empty`] where the disk has no room; nothing has happened then.
     pub fn refill(&self) -> Result<(), KeyringError> {
-        self.usable()?;
         let mut writer = locked(&self.writer);
+        self.usable()?;
         let enough = {
             let stock = locked(&self.stock);
             stock.settled && !is_low(&stock)

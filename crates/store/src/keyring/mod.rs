@@ -61,12 +61,13 @@ mod simulated;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, RwLock};
 use cache::{Cache, Found};
 use disk::Disk;
 use files::Files;
@@ -262,21 +263,23 @@ impl Keyring {
         fill::is_low(&locked(&self.stock))
     }
 
-    /// Waits until it is time for a [`refill`](Self::refill), but not longer than told nor beyond a
+    /// Waits until it is time for a [`refill`](Self::refill), but not longer than told nor after a
     /// [`wake`](Self::wake). Says whether it is time. Where refilling fails for want of room
     /// ([`KeyringError::Empty`]) it stays time: let some time pass before the next try.
     pub fn wait_for_want(&self, longest: Duration) -> bool {
         let stock = locked(&self.stock);
-        if fill::is_low(&stock) {
-            return true;
+        if stock.awake || fill::is_low(&stock) {
+            return fill::is_low(&stock);
         }
         let waited = self.wanted.wait_timeout(stock, longest);
         let (stock, _) = waited.unwrap_or_else(PoisonError::into_inner);
         fill::is_low(&stock)
     }
 
-    /// Ends the waiting of [`wait_for_want`](Self::wait_for_want), so that its thread can end.
+    /// Ends the waiting of [`wait_for_want`](Self::wait_for_want) for good, so that its thread can end:
+    /// whoever was about to wait does not either.
     pub fn wake(&self) {
+        locked(&self.stock).awake = true;
         self.wanted.notify_all();
     }
 

@@ -1,8 +1,9 @@
 //! Makes and opens keyrings.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::Arc;
+
+use crate::sync::{AtomicBool, Condvar, Mutex, RwLock};
 
 use super::cache::Cache;
 use super::crypto::random;

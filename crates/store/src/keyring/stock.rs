@@ -108,6 +108,8 @@ pub(super) struct Stock {
     pub(super) mark: Mark,
     /// Whether it was compared with the database.
     pub(super) settled: bool,
+    /// Nobody waits any more until it is low.
+    pub(super) awake: bool,
 }
 
 impl Stock {

@@ -112,7 +112,8 @@ impl Machine {
     fn check_disk(&self) {
         let dirs = [DIR, MIRROR];
         for dir in dirs.iter().take(if self.mirrored { 2 } else { 1 }) {
-            let slots = self.sim.on_disk(&Path::new(dir).join("slots"));
+            let path = Path::new(dir).join("slots");
+            let slots = self.sim.on_disk(&path, <[u8]>::to_vec);
             for key in &self.database.wiped {
                 let slot = slots.chunks(format::SLOT).nth(narrow(key.slot)).unwrap();
                 let found = generation(slot);

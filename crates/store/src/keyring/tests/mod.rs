@@ -6,6 +6,8 @@ mod mirror;
 mod model;
 mod refusals;
 mod root;
+#[cfg(feature = "models")]
+mod schedules;
 mod sim;
 
 use std::path::Path;

@@ -106,10 +106,10 @@ impl Sim {
     }
 
     /// What is on the disk for certain.
-    pub(super) fn on_disk(&self, path: &Path) -> Vec<u8> {
+    pub(super) fn on_disk<T>(&self, path: &Path, look: impl FnOnce(&[u8]) -> T) -> T {
         let world = self.0.lock().unwrap();
         let content = world.files.get(path);
-        content.map_or_else(Vec::new, |content| content.disk.clone())
+        look(content.map_or(&[], |content| content.disk.as_slice()))
     }
 
     /// All files as they can be read, to be put back later.
@@ -168,7 +168,10 @@ impl Content {
     fn write(to: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
         let end = offset + bytes.len();
         if to.len() < end {
-            to.resize(end, 0);
+            // Not `resize`, which is slow where nothing is optimised.
+            let mut longer = vec![0; end];
+            longer[..to.len()].copy_from_slice(to);
+            *to = longer;
         }
         to[offset..end].copy_from_slice(bytes);
     }

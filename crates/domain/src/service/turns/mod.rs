@@ -3,20 +3,24 @@
 //! Invariant: a turn runs in a task of its own and outlives whoever reads it. Its input is durable
 //! before its first event, its output before its last.
 
-use std::collections::BTreeMap;
+mod log;
+mod registry;
+
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+use log::Teller;
 
 use super::conversations::ConversationDraft;
 use super::items::ItemDraft;
 use super::{Service, fault};
 use crate::fault::{Chain, Error, Fault};
-use crate::ids::{AppId, ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
+use crate::ids::{ConversationId, ConversationRef, Ref, TurnId};
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::model::{
     App, ItemContent, ItemFilter, ItemKind, ItemQuery, Order, Principal, Role, TurnFailure,
@@ -24,6 +28,9 @@ use crate::model::{
 };
 use crate::store::{Batch, Outcome, StoreError, Write};
 use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
+
+pub use log::{TurnEnd, TurnEvent, TurnStream};
+pub(super) use registry::Registry;
 
 /// Newest messages that a model is given.
 const HISTORY_MESSAGES_MAX: u32 = 100;
@@ -53,130 +60,13 @@ pub struct TurnDraft {
     pub input: Vec<ItemDraft>,
 }
 
-/// What happens in a turn, in order. The last one is [`TurnEvent::Ended`], exactly once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnEvent {
-    /// The next piece of the answer.
-    Text(Arc<str>),
-    /// It is over, and stored.
-    Ended(Arc<TurnEnd>),
-}
-
-/// How a turn ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TurnEnd {
-    /// How.
-    pub state: TurnState,
-    /// The answer, as far as it came.
-    pub text: String,
-    /// The item that holds the answer, if there is any.
-    pub answer: Option<ItemId>,
-    /// What it cost.
-    pub usage: Usage,
-}
-
-/// A reader of a turn's events, from the first on. Dropping it changes nothing for the turn.
-pub struct TurnStream {
-    /// The turn.
-    pub turn: TurnId,
-    /// Its conversation.
-    pub conversation: ConversationId,
-    /// The items of its input.
-    pub input: Vec<ItemId>,
-    log: Arc<Log>,
-    written: watch::Receiver<usize>,
-    read: usize,
-}
-
-impl TurnStream {
-    /// The next event; none after the last.
-    pub async fn next(&mut self) -> Option<TurnEvent> {
-        loop {
-            let event = self.log.event(self.read);
-            if event.is_some() {
-                self.read += 1;
-                return event;
-            }
-            // An error means that the turn's task is gone, and with it all events to come.
-            if self.written.changed().await.is_err() && self.log.event(self.read).is_none() {
-                return None;
-            }
-        }
-    }
-}
-
-/// The events of one turn. Bounded by the longest answer that is accepted.
-struct Log {
-    events: Mutex<Vec<TurnEvent>>,
-    written: watch::Sender<usize>,
-}
-
-impl Log {
-    fn event(&self, at: usize) -> Option<TurnEvent> {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(at)
-            .cloned()
-    }
-
-    fn write(&self, event: TurnEvent) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.push(event);
-        self.written.send_replace(events.len());
-    }
-}
-
-/// The turns that are running in this process.
-#[derive(Default)]
-pub(super) struct Registry {
-    running: Mutex<BTreeMap<TurnId, Running>>,
-}
-
-/// Whose turn it is, and how to stop it.
-struct Running {
-    owner: Principal,
-    app: AppId,
-    token: CancellationToken,
-}
-
-impl Running {
-    /// Whether `who` may stop it: the same rule that says who sees a conversation.
-    fn belongs_to(&self, who: &Principal) -> bool {
-        self.owner.project == who.project
-            && self.owner.user == who.user
-            && who.app.is_none_or(|app| app == self.app)
-    }
-}
-
-impl Registry {
-    fn enter(&self, turn: TurnId, owner: Principal, app: AppId) -> CancellationToken {
-        let token = CancellationToken::new();
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = Running {
-            owner,
-            app,
-            token: token.clone(),
-        };
-        running.insert(turn, entry);
-        token
-    }
-
-    fn leave(&self, turn: TurnId) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&turn);
-    }
-}
-
 /// One turn on its way.
 struct Run {
     who: Principal,
     app: Arc<App>,
     turn: TurnId,
     conversation: ConversationId,
-    log: Arc<Log>,
+    teller: Teller,
     cancelled: CancellationToken,
 }
 
@@ -235,7 +125,7 @@ impl Service {
         mut batch: Batch,
     ) -> (Option<Run>, Result<TurnStream, Error>) {
         // Entered first, so that whoever deletes the conversation at once finds the turn.
-        let cancelled = self.inner.turns.enter(turn, who.clone(), app.id);
+        let (cancelled, log) = self.inner.turns.enter(turn, who.clone(), app.id);
         if let Err(error) = self.apply(&who, &mut batch).await {
             self.inner.turns.leave(turn);
             return (None, Err(fault(error)));
@@ -250,65 +140,35 @@ impl Service {
             self.inner.turns.leave(turn);
             return (None, Err(Fault::Internal.into()));
         };
-        let (written, reader) = watch::channel(0);
-        let log = Arc::new(Log {
-            events: Mutex::default(),
-            written,
-        });
+        let (teller, reader) = Teller::of(log);
         let input = input.iter().map(|item| item.id).collect();
-        let stream = TurnStream {
-            turn,
-            conversation,
-            input,
-            log: Arc::clone(&log),
-            written: reader,
-            read: 0,
-        };
+        let stream = TurnStream::new(turn, conversation, input, reader);
         (
             Some(Run {
                 who,
                 app,
                 turn,
                 conversation,
-                log,
+                teller,
                 cancelled,
             }),
             Ok(stream),
         )
     }
 
-    /// Stops a turn, if it runs here.
-    pub fn cancel_turn(&self, turn: TurnId) {
-        let running = self
-            .inner
-            .turns
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = running.get(&turn) {
-            turn.token.cancel();
-        }
+    /// How many turns are running here.
+    #[cfg(feature = "models")]
+    pub fn running_turns(&self) -> usize {
+        self.inner.turns.len()
     }
 
     /// Stops a turn, if it runs here and is the principal's. Nobody is told which: for dialects whose
     /// clients name a turn without its conversation.
     pub fn stop_turn(&self, who: &Principal, turn: Ref<TurnId>) {
-        let named = TurnId::from_bits(turn.low())..=TurnId::from_bits(turn.high());
-        let running = self
-            .inner
-            .turns
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for (_, turn) in running.range(named) {
-            if turn.belongs_to(who) {
-                turn.token.cancel();
-            }
-        }
+        self.inner.turns.stop(who, turn);
     }
 
     async fn run_turn(&self, run: Run) {
-        let (turn, log) = (run.turn, Arc::clone(&run.log));
         if AssertUnwindSafe(self.run_to_its_end(&run))
             .catch_unwind()
             .await
@@ -324,9 +184,9 @@ impl Service {
                 answer: None,
                 usage: Usage::default(),
             };
-            log.write(TurnEvent::Ended(Arc::new(end)));
+            run.teller.end(end);
         }
-        self.inner.turns.leave(turn);
+        self.inner.turns.leave(run.turn);
     }
 
     async fn run_to_its_end(&self, run: &Run) {
@@ -341,7 +201,7 @@ impl Service {
         let end = self.finish(run, state, answer).await;
         // Before its last event, so that whoever has read that can begin another turn.
         self.inner.turns.leave(run.turn);
-        run.log.write(TurnEvent::Ended(Arc::new(end)));
+        run.teller.end(end);
     }
 
     async fn ask(&self, run: &Run, answer: &mut Answer) -> TurnState {
@@ -426,6 +286,7 @@ impl Service {
             // Deleted meanwhile: nothing is kept, and nothing may come back.
             Err(StoreError::NoConversation | StoreError::NoTurn) => {
                 end.state = TurnState::Cancelled;
+                run.teller.forget();
             }
             Err(error) => {
                 end.state = failed(run.turn, &error, TurnFailure::Internal);
@@ -440,14 +301,9 @@ impl Service {
     fn settle_later(&self, run: &Run) {
         let (service, who) = (self.clone(), run.who.clone());
         let (conversation, turn) = (run.conversation, run.turn);
-        let stopping = self.tasks().stopping();
         self.tasks().spawn(async move {
             let mut pause = SETTLING_PAUSE_FIRST;
-            while stopping
-                .run_until_cancelled(tokio::time::sleep(pause))
-                .await
-                .is_some()
-            {
+            while service.tasks().pause(pause).await {
                 let write = Write::FinishTurn {
                     conversation,
                     turn,
@@ -476,8 +332,10 @@ async fn listen(run: &Run, mut stream: ModelStream, answer: &mut Answer) -> Turn
                 if answer.text.len() + text.len() > ANSWER_BYTES_MAX {
                     return TurnState::Failed(TurnFailure::TooLong);
                 }
+                if !run.teller.say(&text) {
+                    return TurnState::Cancelled;
+                }
                 answer.text.push_str(&text);
-                run.log.write(TurnEvent::Text(text.into()));
             }
             Ok(ModelEvent::Usage(usage)) => answer.usage = usage,
             Err(error) => return failed(run.turn, &error, TurnFailure::Upstream),
