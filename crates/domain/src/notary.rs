@@ -81,10 +81,8 @@ impl Notary {
         let horizon = Duration::from_secs(KEYRING_SNAPSHOT_HOURS * 3_600);
         let mut value = receipt.canonical(horizon, &self.build, &self.key_id);
         let signature = self.signing.sign(value.to_string().as_bytes());
-        if let Canonical::Object(members) = &mut value {
-            let signature = format!("ed25519:{}", hex(signature.as_ref()));
-            members.insert("signature", Canonical::Text(signature));
-        }
+        let signature = format!("ed25519:{}", hex(signature.as_ref()));
+        value.insert("signature", Canonical::Text(signature));
         SignedReceipt {
             id: receipt.id,
             project: receipt.project,
