@@ -30,8 +30,8 @@ use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Erasure, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, SignedReceipt, Turn,
+    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 use rusqlite::Connection;
@@ -425,20 +425,13 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError> {
         // On the writing thread, though it only reads: what a reader sees may be committed without
         // being wiped yet.
         self.writer()?
             .transact("looking for receipts", move |db| {
                 receipts::due(db, count_max)
             })
-            .await
-    }
-
-    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
-        let receipts = receipts.to_owned();
-        self.writer()?
-            .transact("keeping receipts", move |db| receipts::keep(db, &receipts))
             .await
     }
 
@@ -465,15 +458,9 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn receipt(
-        &self,
-        project: ProjectId,
-        id: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, StoreError> {
-        self.read("reading a receipt", move |db, _| {
-            receipts::one(db, project, id)
-        })
-        .await
+    async fn receipt(&self, id: ReceiptId) -> Result<Option<ReceiptRecord>, StoreError> {
+        self.read("reading a receipt", move |db, _| receipts::one(db, id))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
