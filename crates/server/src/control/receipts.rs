@@ -3,8 +3,8 @@
 use parlance_domain::fault::Chain;
 use parlance_domain::{Project, ReceiptId, Service};
 
-use super::Refusal;
 use super::execute::{failed, line, time};
+use super::{Output, Refusal};
 
 /// One line each, oldest first: id, state, level, time of the tombstone.
 pub(super) async fn list(service: &Service, project: &Project) -> Result<String, Refusal> {
@@ -41,6 +41,12 @@ pub(super) async fn show(
     let text = proven.text();
     let text = text.map_err(|error| Refusal::failed(Chain(&error).to_string()))?;
     Ok(format!("{text}\n"))
+}
+
+/// The whole log: of all projects, because it is one chain.
+pub(super) async fn export(service: &Service) -> Result<Output, Refusal> {
+    let export = service.export_receipts().await.map_err(failed)?;
+    Ok(Output::Log(Box::new(export)))
 }
 
 /// Nobody who asks right after a delete has to wait for the signer's next round.

@@ -11,5 +11,6 @@ mod commands;
 mod crash;
 mod listener;
 mod process;
+mod receipt_log;
 mod receipts;
 mod start;

@@ -82,6 +82,11 @@ impl Place {
         fs::read_to_string(self.printed_to()).expect("what was printed")
     }
 
+    /// A file beside the data directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn printed_to(&self) -> PathBuf {
         self.folder.path().join("printed")
     }
@@ -171,6 +176,29 @@ impl Server {
             .write_all(request.as_bytes())
             .expect("the request is sent");
         read_answer(&mut stream)
+    }
+
+    /// Sends a request like [`Self::send`] to a server that may be gone; then there is no answer.
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request = request(method, path, key, body);
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
     }
 
     /// The log so far.
