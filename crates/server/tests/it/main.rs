@@ -13,4 +13,5 @@ mod listener;
 mod process;
 mod receipt_log;
 mod receipts;
+mod receipts_http;
 mod start;
