@@ -2,10 +2,13 @@
 //!
 //! Invariant: no number but whole ones within the 53 bits that every reader of JSON keeps, so that
 //! their text is the one that the standard gives. Keys are sorted as UTF-8, which is the standard's
-//! order (UTF-16) for all that are plain words.
+//! order (UTF-16) for all that are ASCII; no others are written or read.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+
+use serde_json::Value;
 
 /// The largest number that every reader of JSON keeps exactly.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
@@ -21,9 +24,14 @@ pub enum Canonical {
     Text(String),
     /// A list.
     List(Vec<Self>),
-    /// An object. The keys are words of the program's own.
-    Object(BTreeMap<&'static str, Self>),
+    /// An object. The keys are ASCII.
+    Object(BTreeMap<Cow<'static, str>, Self>),
 }
+
+/// A text is not the canonical one of any value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not canonical JSON")]
+pub struct NotCanonical;
 
 impl Canonical {
     /// A string.
@@ -33,7 +41,97 @@ impl Canonical {
 
     /// An object of these members.
     pub fn object<const N: usize>(members: [(&'static str, Self); N]) -> Self {
+        let members = members.map(|(key, value)| (Cow::Borrowed(key), value));
         Self::Object(BTreeMap::from(members))
+    }
+
+    /// A number, if it has no more than 53 bits.
+    pub fn count(count: u64) -> Self {
+        Self::Integer(i64::try_from(count).unwrap_or(INTEGER_MAX))
+    }
+
+    /// Reads a text that is canonical byte for byte.
+    pub fn read(text: &str) -> Result<Self, NotCanonical> {
+        let value: Value = serde_json::from_str(text).map_err(|_| NotCanonical)?;
+        let read = Self::of(value).ok_or(NotCanonical)?;
+        // Order, spaces, escapes, repeated keys and the form of numbers are all in the text.
+        if read.to_string() == text {
+            Ok(read)
+        } else {
+            Err(NotCanonical)
+        }
+    }
+
+    fn of(value: Value) -> Option<Self> {
+        Some(match value {
+            Value::Null => Self::Null,
+            Value::Number(number) => Self::Integer(number.as_i64()?),
+            Value::String(text) => Self::Text(text),
+            Value::Array(values) => {
+                let values = values.into_iter().map(Self::of);
+                Self::List(values.collect::<Option<_>>()?)
+            }
+            Value::Object(members) => {
+                let member = |(key, value): (String, Value)| {
+                    let value = key.is_ascii().then(|| Self::of(value))??;
+                    Some((Cow::Owned(key), value))
+                };
+                Self::Object(members.into_iter().map(member).collect::<Option<_>>()?)
+            }
+            Value::Bool(_) => return None,
+        })
+    }
+
+    /// The member of an object.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.get(key),
+            Self::Null | Self::Integer(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Takes a member out of an object.
+    pub fn remove(&mut self, key: &str) -> Option<Self> {
+        match self {
+            Self::Object(members) => members.remove(key),
+            Self::Null | Self::Integer(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Puts a member into an object; into anything else, nothing.
+    pub fn insert(&mut self, key: &'static str, value: Self) {
+        if let Self::Object(members) = self {
+            members.insert(Cow::Borrowed(key), value);
+        }
+    }
+
+    /// The string, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Integer(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub const fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Null | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The number, if it is one that counts something.
+    pub fn as_count(&self) -> Option<u64> {
+        u64::try_from(self.as_integer()?).ok()
+    }
+
+    /// The list, if it is one.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(values) => Some(values),
+            Self::Null | Self::Integer(_) | Self::Text(_) | Self::Object(_) => None,
+        }
     }
 }
 
@@ -74,23 +172,38 @@ fn separate(f: &mut fmt::Formatter<'_>, at: usize) -> fmt::Result {
     Ok(())
 }
 
-/// Escapes what must be escaped, in the one form that the standard allows (section 3.2.2.2).
+/// Escapes what must be escaped, in the one form that the standard allows (section 3.2.2.2). What need
+/// not be is written in one piece: it is nearly all there is.
 fn string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')?;
-    for c in text.chars() {
-        match c {
-            '"' => f.write_str("\\\"")?,
-            '\\' => f.write_str("\\\\")?,
-            '\u{8}' => f.write_str("\\b")?,
-            '\t' => f.write_str("\\t")?,
-            '\n' => f.write_str("\\n")?,
-            '\u{c}' => f.write_str("\\f")?,
-            '\r' => f.write_str("\\r")?,
-            c if c < ' ' => write!(f, "\\u{:04x}", u32::from(c))?,
-            c => f.write_char(c)?,
+    for piece in text.split_inclusive(is_special) {
+        let mut plain = piece.chars();
+        match plain.next_back().filter(|c| is_special(*c)) {
+            None => f.write_str(piece)?,
+            Some(special) => {
+                f.write_str(plain.as_str())?;
+                escaped(f, special)?;
+            }
         }
     }
     f.write_char('"')
+}
+
+const fn is_special(c: char) -> bool {
+    matches!(c, '"' | '\\' | '\0'..='\u{1f}')
+}
+
+fn escaped(f: &mut fmt::Formatter<'_>, special: char) -> fmt::Result {
+    match special {
+        '"' => f.write_str("\\\""),
+        '\\' => f.write_str("\\\\"),
+        '\u{8}' => f.write_str("\\b"),
+        '\t' => f.write_str("\\t"),
+        '\n' => f.write_str("\\n"),
+        '\u{c}' => f.write_str("\\f"),
+        '\r' => f.write_str("\\r"),
+        other => write!(f, "\\u{:04x}", u32::from(other)),
+    }
 }
 
 #[cfg(test)]
@@ -129,9 +242,51 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back() {
+        let value = Canonical::object([
+            ("a", Canonical::text("\u{1}\"\\\n\u{20ac}")),
+            ("b", Canonical::List(vec![Canonical::Null])),
+            ("c", Canonical::Integer(-INTEGER_MAX)),
+            ("d", Canonical::object([("x", Canonical::Integer(0))])),
+        ]);
+        assert_eq!(Canonical::read(&value.to_string()), Ok(value));
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_canonical_one_is_not_read() {
+        for text in [
+            "",
+            "{",
+            " {}",
+            "{} ",
+            "{}\n",
+            r#"{"a": 1}"#,
+            r#"{"b":1,"a":2}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"\u0061":1}"#,
+            r#"{"é":1}"#,
+            r#""\/""#,
+            r#""\u000A""#,
+            r#""\u0008""#,
+            r#""\ud83d\ude00""#,
+            "01",
+            "-0",
+            "1.0",
+            "1e2",
+            "1.5",
+            "9007199254740992",
+            "99999999999999999999",
+            "true",
+            r#"{"$serde_json::private::Number":"1"}"#,
+        ] {
+            assert_eq!(Canonical::read(text), Err(NotCanonical), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_json() {
         let value = Canonical::object([("a", Canonical::text("\u{1}\"\n"))]);
-        let read: serde_json::Value = serde_json::from_str(&value.to_string()).unwrap_or_default();
+        let read: Value = serde_json::from_str(&value.to_string()).unwrap_or_default();
         assert_eq!(read, serde_json::json!({"a": "\u{1}\"\n"}));
     }
 }

@@ -10,14 +10,15 @@ use crate::ids::{
     AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, SectionId, TurnId,
 };
 use crate::model::{
-    App, Conversation, ConversationQuery, Erasure, Item, ItemContent, ItemQuery, ItemRef,
-    KeyDigest, KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
-    ReceiptEntry, ReceiptRecord, SignedReceipt, Turn, TurnState, Usage,
+    App, Conversation, ConversationQuery, Due, Item, ItemContent, ItemQuery, ItemRef, KeyDigest,
+    KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
+    ReceiptEntry, ReceiptRecord, Turn, TurnState, Usage,
 };
+use crate::receipt_log::{LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 
 /// Where conversations are kept. An acknowledged write survives the process, and by default power loss.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ReceiptLog {
     /// The conversation, if it lives and is the principal's.
     async fn conversation(
         &self,
@@ -100,16 +101,12 @@ pub trait Store: Send + Sync + 'static {
     /// before `forget_before`. True as long as there may be more.
     async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError>;
 
-    /// At most `count_max` erasures whose receipts have something new to say, and are to be signed: a
-    /// key is destroyed, or the last rows are gone. Where nothing was sealed, only the latter.
+    /// At most `count_max` receipts that have something new to say, the oldest first: a key is
+    /// destroyed, or the last rows are gone. Where nothing was sealed, only the latter.
     ///
     /// The keys of all that is given were destroyed before this answers, so a time that is taken
     /// afterwards is a time at which they were.
-    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError>;
-
-    /// Keeps signed receipts in place of what was known before. What a complete receipt is about is
-    /// forgotten with that; one that says less than what is there already changes nothing.
-    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError>;
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError>;
 
     /// The receipt of what the principal has deleted, as long as that deletion is not forgotten.
     async fn receipt_of(
@@ -127,15 +124,33 @@ pub trait Store: Send + Sync + 'static {
         count_max: u32,
     ) -> Result<Vec<ReceiptEntry>, StoreError>;
 
-    /// One receipt.
-    async fn receipt(
-        &self,
-        project: ProjectId,
-        id: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, StoreError>;
+    /// One receipt, whatever project it is of.
+    async fn receipt(&self, id: ReceiptId) -> Result<Option<ReceiptRecord>, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The log of receipts: one for the whole store.
+#[async_trait]
+pub trait ReceiptLog: Send + Sync + 'static {
+    /// How far the log of receipts has come.
+    async fn log_head(&self) -> Result<LogHead, StoreError>;
+
+    /// Appends a batch to the log of receipts; what a receipt that becomes complete is about is
+    /// forgotten with that. All in one transaction, or nothing: [`StoreError::Changed`] if the log has
+    /// not as many entries as the batch begins after, or if a receipt is not there or has said as
+    /// much. So the log never forks, whoever appends, and whatever a crash has left of a batch that was
+    /// sent.
+    async fn append_to_log(&self, batch: NewBatch) -> Result<(), StoreError>;
+
+    /// Keeps a checkpoint over the whole log. [`StoreError::Changed`] if the log has another number of
+    /// entries than the checkpoint, or has one over as many.
+    async fn keep_checkpoint(&self, checkpoint: NewCheckpoint) -> Result<(), StoreError>;
+
+    /// Whole batches of the log, in order, from the one that begins at `first`: until they have
+    /// `entries_max` entries or more. Empty if none begins there.
+    async fn logged(&self, first: u64, entries_max: u32) -> Result<Vec<LoggedBatch>, StoreError>;
 }
 
 /// Writes that belong together.

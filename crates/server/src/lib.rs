@@ -11,6 +11,7 @@ mod control;
 mod data_dir;
 mod http;
 mod patience;
+mod receipts;
 mod serve;
 mod telemetry;
 mod wiring;

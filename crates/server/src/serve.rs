@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::data_dir::DataDir;
 use crate::wiring::{Wired, wire};
-use crate::{background, bootstrap, http, telemetry};
+use crate::{background, bootstrap, http, receipts, telemetry};
 
 /// Serves until it is told to stop.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -127,13 +127,14 @@ struct Operators {
     metrics: PrometheusHandle,
 }
 
-/// All dialects, and what operators ask.
+/// All dialects, receipts, and what operators ask.
 fn router(
     service: Service,
     options: parlance_dialects::HttpOptions,
     metrics: PrometheusHandle,
 ) -> Router {
     let dialects = parlance_dialects::mount(&service, options);
+    let receipts = receipts::router(service.clone());
     let operators = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -154,7 +155,7 @@ fn router(
     let later = later.into_iter().fold(Router::new(), |router, path| {
         router.route(path, any(not_yet))
     });
-    operators.merge(later).merge(dialects)
+    operators.merge(later).merge(receipts).merge(dialects)
 }
 
 async fn not_yet() -> impl IntoResponse {

@@ -21,6 +21,9 @@ pub(crate) fn start_logging(log: &Log) -> anyhow::Result<()> {
         .with_context(|| format!("`log.filter` cannot be read: `{}`", log.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Where standard error is closed a line is lost. To complain about that there would panic, in the
+        // middle of whatever was to be logged.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),

@@ -187,8 +187,8 @@ async fn the_salt_of_the_header_shows_what_the_signed_receipt_is_about() {
         let answer = delete(&app, dialect, key, None, id).await;
         let (receipt, salt) = named(&answer).unwrap();
         assert_eq!(app.service.sign_receipts().await.unwrap(), 1);
-        let record = app.service.receipt(app.project.id, receipt).await;
-        let json = record.unwrap().unwrap().json.unwrap();
+        let record = app.service.receipt(receipt).await.unwrap().unwrap();
+        let json = record.proven.unwrap().text().unwrap();
         let salt = hmac::Key::new(hmac::HMAC_SHA256, &unhex(&salt));
         let subject = hmac::sign(&salt, &id.bits().to_be_bytes());
         let (high, low) = subject.as_ref().split_at(16);

@@ -20,9 +20,8 @@ pub use page::{
     check_rows,
 };
 pub use principal::{Principal, User};
-pub(crate) use receipt::hex;
 pub use receipt::{
-    Erasure, ErasureLevel, ItemsBucket, Receipt, ReceiptEntry, ReceiptRecord, ReceiptState,
-    SignedReceipt,
+    Due, Erasure, ErasureLevel, ItemsBucket, Receipt, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
+pub(crate) use receipt::{hex, unhex};
 pub use turn::{Turn, TurnFailure, TurnState, Usage};

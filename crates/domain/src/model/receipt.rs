@@ -5,22 +5,11 @@
 
 use std::time::Duration;
 
-use crate::canonical::Canonical;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, Id, ReceiptId};
+use crate::receipt_log::ProvenEntry;
 
 use super::ProjectId;
-
-/// What a receipt of this form calls itself.
-const FORM: &str = "erasure-receipt/1";
-/// What a receipt does not speak of. A closed list: nobody's data comes into it.
-const EXCLUSIONS: [&str; 5] = [
-    "copies that clients have",
-    "what model providers keep",
-    "exports, and backups of the keyring, from before the request",
-    "logs of reverse proxies",
-    "snapshots of the machine",
-];
 
 /// How far an erasure has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +30,12 @@ impl ReceiptState {
             Self::Destroyed => "destroyed",
             Self::Complete => "complete",
         }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut all = [Self::Pending, Self::Destroyed, Self::Complete].into_iter();
+        all.find(|state| state.name() == name)
     }
 }
 
@@ -104,6 +99,12 @@ impl ItemsBucket {
         let high = low.saturating_mul(10).saturating_sub(1);
         format!("{low}-{high}")
     }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let digits = 0..=u64::MAX.ilog10() + 1;
+        digits.map(Self).find(|bucket| bucket.name() == name)
+    }
 }
 
 /// A committed delete, as far as a receipt has to know it.
@@ -127,6 +128,30 @@ pub struct Erasure {
     pub is_purged: bool,
     /// About how many items it ever had.
     pub items: ItemsBucket,
+}
+
+/// What there is to be stated next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// What has come of an erasure.
+    Erasure(Erasure),
+    /// A receipt that was signed by itself, before there was a log. It comes into the log as it is.
+    Carried {
+        /// The receipt.
+        receipt: ReceiptId,
+        /// Its canonical JSON, with the signature of then.
+        json: String,
+    },
+}
+
+impl Due {
+    /// The receipt.
+    pub const fn receipt(&self) -> ReceiptId {
+        match self {
+            Self::Erasure(erasure) => erasure.receipt,
+            Self::Carried { receipt, .. } => *receipt,
+        }
+    }
 }
 
 /// What the server says of an erasure.
@@ -192,61 +217,49 @@ impl Receipt {
         self.key_destroyed_at.map(|at| at.later(horizon))
     }
 
-    /// The receipt as it is signed: without the signature. Times are microseconds since 1970.
-    pub fn canonical(&self, horizon: Duration, build: &str, key_id: &str) -> Canonical {
-        let time = |at: Option<Timestamp>| match at {
-            Some(at) => Canonical::Integer(at.micros()),
-            None => Canonical::Null,
-        };
-        let commitment = self.commitment.as_ref().map_or(Canonical::Null, |hash| {
-            Canonical::Text(format!("sha256:{}", hex(hash)))
-        });
-        let exclusions = EXCLUSIONS.map(Canonical::text);
-        let horizon_s = i64::try_from(horizon.as_secs()).unwrap_or(i64::MAX);
-        let server = [
-            ("build", Canonical::text(build)),
-            ("key_id", Canonical::text(key_id)),
-        ];
+    /// What contradicts itself in it, if anything does: times that come before their causes, or a state
+    /// that they do not speak for.
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let (destroyed, purged) = (self.key_destroyed_at, self.rows_purged_at);
         let times = [
-            ("requested", time(Some(self.requested_at))),
-            ("tombstoned", time(Some(self.tombstoned_at))),
-            ("key_destroyed", time(self.key_destroyed_at)),
-            ("rows_purged", time(self.rows_purged_at)),
-            (
-                "unreadable_everywhere_by",
-                time(self.unreadable_everywhere_by(horizon)),
-            ),
+            Some(self.requested_at),
+            Some(self.tombstoned_at),
+            destroyed,
+            purged,
         ];
-        Canonical::object([
-            ("v", Canonical::text(FORM)),
-            ("id", Canonical::Text(self.id.text())),
-            ("project", Canonical::Integer(self.project.0)),
-            ("subject", Canonical::Text(hex(&self.subject))),
-            ("key_commitment", commitment),
-            ("level", Canonical::text(self.level().name())),
-            ("state", Canonical::text(self.state.name())),
-            ("times_us", Canonical::object(times)),
-            ("keyring_snapshots_kept_s", Canonical::Integer(horizon_s)),
-            ("items", Canonical::Text(self.items.name())),
-            ("exclusions", Canonical::List(exclusions.into())),
-            ("server", Canonical::object(server)),
-        ])
+        if !times.into_iter().flatten().is_sorted() {
+            return Some("its times are not in the order of what they are of");
+        }
+        if self.commitment.is_some() != destroyed.is_some() {
+            return Some("a key is destroyed if there was one, and only then");
+        }
+        let state = match (purged, destroyed) {
+            (Some(_), _) => ReceiptState::Complete,
+            (None, Some(_)) => ReceiptState::Destroyed,
+            (None, None) => ReceiptState::Pending,
+        };
+        (self.state != state).then_some("its state is not what its times say")
     }
-}
 
-/// A signed receipt, as it is stored and given out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedReceipt {
-    /// Its id.
-    pub id: ReceiptId,
-    /// The tenant.
-    pub project: ProjectId,
-    /// What it says.
-    pub state: ReceiptState,
-    /// What it says of the key.
-    pub key_destroyed_at: Option<Timestamp>,
-    /// The canonical JSON, signature included.
-    pub json: String,
+    /// The latest time that it speaks of as past.
+    pub fn latest(&self) -> Timestamp {
+        let times = [self.key_destroyed_at, self.rows_purged_at];
+        times
+            .into_iter()
+            .flatten()
+            .fold(self.tombstoned_at, Timestamp::max)
+    }
+
+    /// Whether `self` says what `first`, an earlier statement of the same receipt, has left open, and
+    /// contradicts nothing in it.
+    pub fn completes(&self, first: &Self) -> bool {
+        let first = Self {
+            state: self.state,
+            rows_purged_at: self.rows_purged_at,
+            ..first.clone()
+        };
+        self.state == ReceiptState::Complete && first == *self
+    }
 }
 
 /// A receipt in a list.
@@ -265,10 +278,12 @@ pub struct ReceiptEntry {
 /// A receipt as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptRecord {
+    /// The tenant.
+    pub project: ProjectId,
     /// What a list shows of it.
     pub entry: ReceiptEntry,
-    /// The canonical JSON, signature included, once it is signed.
-    pub json: Option<String>,
+    /// Its latest statement, with what proves it, once there is one.
+    pub proven: Option<ProvenEntry>,
 }
 
 impl ReceiptId {
@@ -289,10 +304,25 @@ impl ReceiptId {
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    let mut digits = String::with_capacity(bytes.len() * 2);
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]) {
+        digits.extend(char::from_digit(digit.into(), 16));
+    }
     digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+}
+
+/// Reads lower-case hexadecimal digits: exactly two for each byte.
+pub(crate) fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if digits.len() != N * 2 || !digits.bytes().all(|byte| lower(&byte)) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -327,6 +357,64 @@ mod tests {
             assert_eq!(name(items), wanted);
         }
         assert_eq!(name(u64::MAX), "10000000000000000000-99999999999999999999");
+    }
+
+    #[test]
+    fn a_name_of_items_and_of_a_state_is_read_back() {
+        for items in [0, 1, 10, 99, 100, u64::MAX] {
+            let bucket = ItemsBucket::of(items);
+            assert_eq!(ItemsBucket::parse(&bucket.name()), Some(bucket));
+        }
+        assert_eq!(ItemsBucket::parse("2-9"), None);
+        for state in [ReceiptState::Pending, ReceiptState::Complete] {
+            assert_eq!(ReceiptState::parse(state.name()), Some(state));
+        }
+        assert_eq!(ReceiptState::parse("Complete"), None);
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_read_in_the_one_form_that_is_written() {
+        assert_eq!(unhex(&hex(&[0, 0x1f, 0xab])), Some([0, 0x1f, 0xab]));
+        for wrong in ["001fA", "001fAB", "+01fab", "001fa", "001fab0", "é1fab"] {
+            assert_eq!(unhex::<3>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_that_contradicts_itself_is_noticed() {
+        let at = Timestamp::from_micros;
+        let right = Receipt::at(at(30), &erasure(), [2; 32]);
+        assert_eq!(right.contradiction(), None);
+        let wrong: [fn(&mut Receipt); 6] = [
+            |receipt| receipt.requested_at = Timestamp::from_micros(21),
+            |receipt| receipt.key_destroyed_at = Some(Timestamp::from_micros(19)),
+            |receipt| receipt.key_destroyed_at = None,
+            |receipt| receipt.commitment = None,
+            |receipt| receipt.state = ReceiptState::Complete,
+            |receipt| receipt.rows_purged_at = Some(Timestamp::from_micros(40)),
+        ];
+        for make in wrong {
+            let mut receipt = right.clone();
+            make(&mut receipt);
+            assert!(receipt.contradiction().is_some(), "{receipt:?}");
+        }
+    }
+
+    #[test]
+    fn a_complete_receipt_says_what_the_first_has_said() {
+        let at = Timestamp::from_micros;
+        let first = Receipt::at(at(30), &erasure(), [2; 32]);
+        let again = Erasure {
+            key_destroyed_at: first.key_destroyed_at,
+            is_purged: true,
+            ..erasure()
+        };
+        let last = Receipt::at(at(40), &again, [2; 32]);
+        assert!(last.completes(&first));
+        assert!(!first.completes(&first), "it says nothing new");
+        let other = Receipt::at(at(40), &again, [3; 32]);
+        assert!(!other.completes(&first), "it is about something else");
+        assert_eq!((first.latest(), last.latest()), (at(30), at(40)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{Id, IdSource};
 use crate::notary::Notary;
+use crate::receipt_log::LogHead;
 use crate::store::{Batch, Outcome, Store, StoreError, Write};
 use crate::tasks::Tasks;
 use crate::upstream::Model;
@@ -25,6 +26,7 @@ pub use access::Access;
 pub use admin::{MadeKey, NewKey};
 pub use conversations::{ConversationDraft, Deleted};
 pub use items::{Appended, ItemDraft};
+pub use receipts::LogExport;
 pub use turns::{TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget};
 
 /// How often a write is tried again when somebody else was faster.
@@ -64,8 +66,8 @@ struct Inner {
     settings: Settings,
     access: access::Cache,
     turns: turns::Registry,
-    /// Held by whoever signs receipts.
-    signing: tokio::sync::Mutex<()>,
+    /// Held by whoever signs receipts. How far their log has come, if that is known for certain.
+    signing: tokio::sync::Mutex<Option<LogHead>>,
 }
 
 impl Service {

@@ -1,19 +1,38 @@
-//! Receipts: signed after the answer, found again by the deleter, shown to operators.
+//! Receipts: signed after the answer, found again by the deleter, shown to whoever has the id.
 
-use super::{Service, fault};
-use crate::fault::Error;
+use std::sync::Arc;
+
+use super::{ATTEMPTS_MAX, Service, fault};
+use crate::clock::Timestamp;
+use crate::fault::{Conflict, Error, Fault};
 use crate::ids::{ConversationRef, ReceiptId};
-use crate::model::{Principal, ProjectId, ReceiptEntry, ReceiptRecord};
+use crate::model::{Due, Principal, ProjectId, ReceiptEntry, ReceiptRecord};
+use crate::receipt_log::{
+    BATCH_ENTRIES_MAX, CHECKPOINT_EVERY, LogHead, LoggedBatch, NewBatch, PublicKey,
+};
 use crate::secret::Secret;
+use crate::store::StoreError;
 
-/// Receipts that are signed in one step, which is one commit.
-const SIGNED_AT_ONCE_MAX: u32 = 128;
 /// Receipts that are read at once for a list.
 const LISTED_AT_ONCE_MAX: u32 = 1_000;
+/// Entries of the log that are read at once for an export: about 350 kB.
+const EXPORTED_AT_ONCE: u32 = 256;
+
+/// An export of the log, from its beginning to where it ended when the export began. It is given piece
+/// by piece, and holds no more of the log than one.
+pub struct LogExport {
+    service: Service,
+    /// The first line; none once it is given.
+    header: Option<String>,
+    /// The place of the next entry.
+    next: u64,
+    /// The number of entries.
+    end: u64,
+}
 
 impl Service {
     /// Signs every receipt that has something new to say: first that the key is destroyed, then that
-    /// all rows are gone. Gives their number.
+    /// all rows are gone. Gives the number of statements.
     pub async fn sign_receipts(&self) -> Result<u64, Error> {
         let mut count = 0;
         loop {
@@ -28,22 +47,99 @@ impl Service {
     /// Signs some of the receipts that have something new to say, few enough not to be in anybody's
     /// way. Gives their number; 0 when there is none left.
     pub async fn sign_some_receipts(&self) -> Result<u64, Error> {
-        // One signer at a time, so that no two say different times of one erasure.
-        let _only = self.inner.signing.lock().await;
-        let due = self.store().receipts_to_sign(SIGNED_AT_ONCE_MAX).await;
-        let due = due.map_err(fault)?;
-        if due.is_empty() {
-            return Ok(0);
+        // One signer at a time. Others that share the store are found out when the batch is appended.
+        let mut known = self.inner.signing.lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            // Read before what is due, so that nothing which was signed in between is signed again.
+            let head = self.take_head(&mut known).await?;
+            let due = self.store().receipts_to_sign(BATCH_ENTRIES_MAX).await;
+            let due = due.map_err(fault)?;
+            if due.is_empty() {
+                *known = Some(head);
+                return Ok(0);
+            }
+            let count = u64::try_from(due.len()).unwrap_or(u64::MAX);
+            // Taken only now: the keys of all that the store gives are destroyed by then.
+            let batch = self.state(head, self.now(), due).await?;
+            let after = batch.after.clone();
+            match self.store().append_to_log(batch).await {
+                Ok(()) => {
+                    *known = Some(after);
+                    return Ok(count);
+                }
+                Err(StoreError::Changed) => {}
+                Err(error) => return Err(fault(error)),
+            }
         }
-        // Taken only now: the keys of all that the store gives are destroyed by then.
-        let now = self.now();
-        let notary = &self.inner.ports.notary;
-        let signed: Vec<_> = due
-            .iter()
-            .map(|erasure| notary.sign(now, erasure))
-            .collect();
-        self.store().store_signed(&signed).await.map_err(fault)?;
-        Ok(u64::try_from(signed.len()).unwrap_or(u64::MAX))
+        Err(Fault::Conflict(Conflict::Contended).into())
+    }
+
+    /// How far the log has come. It is forgotten with that: after whatever fails or is broken off, it is
+    /// not known whether a batch was appended.
+    async fn take_head(&self, known: &mut Option<LogHead>) -> Result<LogHead, Error> {
+        match known.take() {
+            Some(head) => Ok(head),
+            None => self.store().log_head().await.map_err(fault),
+        }
+    }
+
+    /// Writes and hashes statements, on a thread that answers nobody meanwhile.
+    async fn state(&self, head: LogHead, now: Timestamp, due: Vec<Due>) -> Result<NewBatch, Error> {
+        let notary = Arc::clone(&self.inner.ports.notary);
+        let stated = tokio::task::spawn_blocking(move || notary.state(&head, now, &due)).await;
+        let internal = |error| Error::caused_by(Fault::Internal, error);
+        let batch = stated.map_err(|error| Error::caused_by(Fault::Internal, error))?;
+        batch.map_err(internal)
+    }
+
+    /// Signs a checkpoint if there are entries without one, and the last one was signed an hour ago.
+    pub async fn checkpoint_receipts(&self) -> Result<(), Error> {
+        let mut known = self.inner.signing.lock().await;
+        let head = self.take_head(&mut known).await?;
+        let (last, now) = (head.checkpointed_at, self.now());
+        // A time to come is that of a clock which was set back since.
+        let due = last > now || last.later(CHECKPOINT_EVERY) <= now;
+        let head = if due {
+            self.checkpoint(head).await?
+        } else {
+            head
+        };
+        *known = Some(head);
+        Ok(())
+    }
+
+    /// Signs a checkpoint if there are entries without one.
+    async fn checkpoint(&self, head: LogHead) -> Result<LogHead, Error> {
+        if !head.has_news() {
+            return Ok(head);
+        }
+        let new = self.inner.ports.notary.checkpoint(&head, self.now());
+        let after = new.after.clone();
+        self.store().keep_checkpoint(new).await.map_err(fault)?;
+        Ok(after)
+    }
+
+    /// Begins an export of the log, with a checkpoint over all that it holds. What there is to sign is
+    /// signed first.
+    pub async fn export_receipts(&self) -> Result<LogExport, Error> {
+        self.sign_receipts().await?;
+        let mut known = self.inner.signing.lock().await;
+        let head = self.take_head(&mut known).await?;
+        let head = self.checkpoint(head).await?;
+        let header = self.inner.ports.notary.export_header(&head, self.now());
+        let end = head.tree.size();
+        *known = Some(head);
+        Ok(LogExport {
+            service: self.clone(),
+            header: Some(header),
+            next: 0,
+            end,
+        })
+    }
+
+    /// The key that verifies receipts.
+    pub fn receipts_key(&self) -> &PublicKey {
+        self.inner.ports.notary.public_key()
     }
 
     /// The receipt of a conversation that the principal has deleted within a day.
@@ -75,12 +171,46 @@ impl Service {
         }
     }
 
-    /// One receipt, if the project has it.
-    pub async fn receipt(
-        &self,
-        project: ProjectId,
-        receipt: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, Error> {
-        self.store().receipt(project, receipt).await.map_err(fault)
+    /// One receipt, whatever project it is of: for whoever has its id.
+    pub async fn receipt(&self, receipt: ReceiptId) -> Result<Option<ReceiptRecord>, Error> {
+        self.store().receipt(receipt).await.map_err(fault)
     }
+}
+
+impl LogExport {
+    /// The next piece: whole lines, some hundred kilobytes at most. None at the end.
+    pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        if let Some(mut header) = self.header.take() {
+            header.push('\n');
+            return Ok(Some(header));
+        }
+        if self.next == self.end {
+            return Ok(None);
+        }
+        let page = self.service.store().logged(self.next, EXPORTED_AT_ONCE);
+        let page = page.await.map_err(fault)?;
+        let mut text = String::new();
+        for batch in page {
+            if self.next == self.end {
+                break;
+            }
+            self.next = write_batch(&mut text, &batch);
+        }
+        // A log without the entries that it counts is not exported as if it were whole.
+        if text.is_empty() {
+            return Err(Fault::Internal.into());
+        }
+        Ok(Some(text))
+    }
+}
+
+/// Writes a batch as lines, and gives the place of the entry after it.
+fn write_batch(text: &mut String, batch: &LoggedBatch) -> u64 {
+    let signed = std::iter::once(&batch.signed);
+    for line in signed.chain(&batch.statements).chain(&batch.checkpoint) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    let count = u64::try_from(batch.statements.len()).unwrap_or(u64::MAX);
+    batch.first.saturating_add(count)
 }

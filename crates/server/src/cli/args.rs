@@ -184,7 +184,7 @@ pub(crate) enum Receipts {
         #[command(flatten)]
         at: InProject,
     },
-    /// Show a receipt: signed canonical JSON, byte for byte
+    /// Show a receipt with its proof: canonical JSON, one line
     Show {
         /// The receipt's id, as the answer to the delete names it
         #[arg(value_name = "RECEIPT_ID")]
@@ -192,12 +192,34 @@ pub(crate) enum Receipts {
         #[command(flatten)]
         at: InProject,
     },
-    /// Export the log of receipts (not in this version)
-    Export(Later),
-    /// Show the key that verifies receipts (not in this version)
-    Key(Later),
-    /// Verify a receipt (not in this version)
-    Verify(Later),
+    /// Export the log of receipts, of all projects: JSON lines
+    Export {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show the public key that verifies receipts: PEM
+    Key {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Verify an exported log, or one receipt; needs no server and no data
+    Verify(Verify),
+}
+
+/// `parlance receipts verify`.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// An exported log or a receipt; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The public key, as `receipts key` prints it
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) key: PathBuf,
+    /// A log that was exported earlier, or a receipt: all of it must be in the log
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    // Every command takes these; here they change nothing.
+    #[command(flatten)]
+    pub(crate) _common: Common,
 }
 
 /// `parlance erase`.

@@ -1,6 +1,7 @@
 //! From the command line to what is done, and to an exit code: 0 done, 1 failed, 2 wrong usage.
 
 mod args;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -23,6 +24,9 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         None => run_server(&cli.serve),
         Some(Command::Serve(args)) => run_server(&args),
+        Some(Command::Receipts {
+            command: Receipts::Verify(args),
+        }) => verify::verify(&args),
         Some(command) => run_command(command),
     };
     let code = match done {
@@ -63,10 +67,9 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let output = runtime.block_on(control::carry_out(&config, wanted))?;
-    io::stdout()
-        .write_all(output.as_bytes())
-        .context("could not write to standard output")
+    let mut out = io::stdout();
+    runtime.block_on(control::carry_out(&config, wanted, &mut out))?;
+    out.flush().context("could not write to standard output")
 }
 
 fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Config> {
@@ -176,9 +179,9 @@ fn translate_receipts(command: Receipts) -> anyhow::Result<(Common, Wanted)> {
             let (common, project) = place(at);
             Ok((common, Wanted::ShowReceipt { project, id }))
         }
-        Receipts::Export(_) => Err(not_yet("receipts export")),
-        Receipts::Key(_) => Err(not_yet("receipts key")),
-        Receipts::Verify(_) => Err(not_yet("receipts verify")),
+        Receipts::Export { common } => Ok((common, Wanted::ExportReceipts)),
+        Receipts::Key { common } => Ok((common, Wanted::ShowReceiptsKey)),
+        Receipts::Verify(_) => Err(Refusal::failed("`verify` asks nobody").into()),
     }
 }
 

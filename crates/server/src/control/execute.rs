@@ -11,16 +11,16 @@ use parlance_domain::{
     Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Refusal, receipts};
+use super::{Command, Output, Refusal, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
     service: &Service,
     project: &str,
     command: Command,
-) -> Result<String, Refusal> {
+) -> Result<Output, Refusal> {
     let named = |name: &Option<String>| name.clone().unwrap_or_else(|| project.to_owned());
-    match command {
+    let text = match command {
         Command::CreateProject { name } => create_project(service, &name).await,
         Command::ListProjects => list_projects(service).await,
         Command::CreateApp {
@@ -78,7 +78,10 @@ pub(super) async fn execute(
             let project = find_project(service, &named(&project)).await?;
             receipts::show(service, &project, &id).await
         }
-    }
+        Command::ShowReceiptsKey => Ok(service.receipts_key().pem()),
+        Command::ExportReceipts => return receipts::export(service).await,
+    };
+    text.map(Output::from)
 }
 
 async fn create_project(service: &Service, name: &str) -> Result<String, Refusal> {
@@ -359,6 +362,6 @@ pub(super) fn line(text: &mut String, columns: &[&str]) {
     text.push('\n');
 }
 
-pub(super) fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.seconds()).map_or_else(|_| "-".to_owned(), |at| at.to_string())
 }

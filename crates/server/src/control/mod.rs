@@ -6,14 +6,17 @@ mod receipts;
 mod socket;
 
 use std::fmt;
+use std::io::Write;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use parlance_domain::service::LogExport;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::wiring::wire;
 
+pub(crate) use execute::time;
 pub(crate) use socket::Control;
 
 /// What can be asked of the owner.
@@ -56,6 +59,34 @@ pub(crate) enum Command {
     ListReceipts { project: Option<String> },
     /// Show a signed receipt.
     ShowReceipt { project: Option<String>, id: String },
+    /// Export the log of receipts.
+    ExportReceipts,
+    /// Show the key that verifies receipts.
+    ShowReceiptsKey,
+}
+
+/// What a command gives to print, piece by piece.
+pub(crate) enum Output {
+    /// One piece, until it is taken.
+    Text(Option<String>),
+    /// As many pieces as the log has.
+    Log(Box<LogExport>),
+}
+
+impl Output {
+    /// The next piece; none at the end.
+    async fn next(&mut self) -> Result<Option<String>, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text.take()),
+            Self::Log(export) => export.next().await.map_err(execute::failed),
+        }
+    }
+}
+
+impl From<String> for Output {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
 }
 
 /// Why a command was not carried out, for its user.
@@ -89,11 +120,15 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Carries a command out, through the running server if there is one, and gives what to print.
-pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Result<String> {
+/// Carries a command out, through the running server if there is one, and prints to `out`.
+pub(crate) async fn carry_out(
+    config: &Config,
+    command: Command,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let dir = DataDir::open(&config.data)?;
     let Some(_lock) = dir.lock()? else {
-        return socket::send(&dir, &command).await;
+        return socket::send(&dir, &command, out).await;
     };
     if !dir.has_store() {
         bail!(
@@ -102,8 +137,23 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Resu
         );
     }
     let wired = wire(config, &dir)?;
-    let output = execute::execute(&wired.service, &config.project, command).await;
+    let done = match execute::execute(&wired.service, &config.project, command).await {
+        Ok(output) => print_all(output, out).await,
+        Err(refusal) => Err(refusal.into()),
+    };
     wired.tasks.shut_down().await;
     wired.store.close().await;
-    Ok(output?)
+    done
+}
+
+async fn print_all(mut output: Output, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    while let Some(piece) = output.next().await? {
+        print(&piece, out)?;
+    }
+    Ok(())
+}
+
+fn print(piece: &str, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    out.write_all(piece.as_bytes())
+        .context("could not write to standard output")
 }

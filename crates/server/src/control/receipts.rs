@@ -1,9 +1,10 @@
 //! Receipts of erasures, as operators see them.
 
+use parlance_domain::fault::Chain;
 use parlance_domain::{Project, ReceiptId, Service};
 
-use super::Refusal;
 use super::execute::{failed, line, time};
+use super::{Output, Refusal};
 
 /// One line each, oldest first: id, state, level, time of the tombstone.
 pub(super) async fn list(service: &Service, project: &Project) -> Result<String, Refusal> {
@@ -21,7 +22,7 @@ pub(super) async fn list(service: &Service, project: &Project) -> Result<String,
     Ok(text)
 }
 
-/// The exact bytes that are signed, with their signature, and the end of the line.
+/// The receipt with its proof: one line.
 pub(super) async fn show(
     service: &Service,
     project: &Project,
@@ -33,10 +34,19 @@ pub(super) async fn show(
     };
     let receipt = ReceiptId::parse(id).ok_or_else(unknown)?;
     sign(service).await?;
-    let found = service.receipt(project.id, receipt).await.map_err(failed)?;
-    let unsigned = || Refusal::failed(format!("receipt `{id}` is not signed yet"));
-    let json = found.ok_or_else(unknown)?.json.ok_or_else(unsigned)?;
-    Ok(format!("{json}\n"))
+    let found = service.receipt(receipt).await.map_err(failed)?;
+    let found = found.filter(|found| found.project == project.id);
+    let pending = || Refusal::failed(format!("receipt `{id}` is pending: it says nothing yet"));
+    let proven = found.ok_or_else(unknown)?.proven.ok_or_else(pending)?;
+    let text = proven.text();
+    let text = text.map_err(|error| Refusal::failed(Chain(&error).to_string()))?;
+    Ok(format!("{text}\n"))
+}
+
+/// The whole log: of all projects, because it is one chain.
+pub(super) async fn export(service: &Service) -> Result<Output, Refusal> {
+    let export = service.export_receipts().await.map_err(failed)?;
+    Ok(Output::Log(Box::new(export)))
 }
 
 /// Nobody who asks right after a delete has to wait for the signer's next round.

@@ -1,7 +1,8 @@
-//! The control socket: one line of JSON each way. Whoever can open it owns the data.
+//! The control socket: a command is one line of JSON, an answer one for each piece of it, and one that
+//! says that it is whole. Whoever can open it owns the data.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Refusal};
+use super::{Command, Refusal, print};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -27,7 +28,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_STEP: Duration = Duration::from_millis(50);
 
-type Answer = Result<String, Refusal>;
+/// How long a client may still take something of its answer when the server stops.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
+/// One line of an answer: a piece of what is printed, or none at the end.
+type Piece = Result<Option<String>, Refusal>;
 
 /// The listening end.
 pub(crate) struct Control {
@@ -111,21 +116,44 @@ async fn answer(
         return Ok(());
     };
     said.context("the command did not come in time")??;
-    let answer: Answer = match serde_json::from_str(&line) {
+    let mut output = match serde_json::from_str(&line) {
         Ok(command) => execute(service, project, command).await,
         Err(_) => Err(Refusal::failed(
             "the server is of another version than this command",
         )),
     };
-    let mut bytes = serde_json::to_vec(&answer)?;
-    bytes.push(b'\n');
-    writer.write_all(&bytes).await?;
+    loop {
+        let piece: Piece = match &mut output {
+            Ok(output) => output.next().await,
+            Err(refusal) => Err(refusal.clone()),
+        };
+        let is_last = !matches!(piece, Ok(Some(_)));
+        let mut bytes = serde_json::to_vec(&piece)?;
+        bytes.push(b'\n');
+        tokio::select! {
+            written = writer.write_all(&bytes) => written?,
+            () = too_late(stopping) => bail!("the server stops, and the client does not read"),
+        }
+        if is_last {
+            break;
+        }
+    }
     writer.shutdown().await?;
     Ok(())
 }
 
-/// Has the running server carry a command out.
-pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<String> {
+/// Done a moment after the server is asked to stop.
+async fn too_late(stopping: &CancellationToken) {
+    stopping.cancelled().await;
+    tokio::time::sleep(LAST_WORDS_MAX).await;
+}
+
+/// Has the running server carry a command out, and prints to `out`.
+pub(super) async fn send(
+    dir: &DataDir,
+    command: &Command,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let stream = connect(dir).await?;
     let (reader, mut writer) = stream.into_split();
     let mut bytes = serde_json::to_vec(command)?;
@@ -134,13 +162,21 @@ pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<Str
         .write_all(&bytes)
         .await
         .context("the server does not read the command")?;
+    let mut reader = BufReader::new(reader);
     let mut line = String::new();
-    let read = BufReader::new(reader).read_line(&mut line).await;
-    if read.context("the server does not answer")? == 0 {
-        bail!("the server went away; whether the command was carried out is not known");
+    loop {
+        line.clear();
+        let read = reader.read_line(&mut line).await;
+        if read.context("the server does not answer")? == 0 {
+            bail!("the server went away; whether the command was carried out is not known");
+        }
+        let piece: Piece =
+            serde_json::from_str(&line).context("the server's answer is not right")?;
+        match piece? {
+            Some(piece) => print(&piece, out)?,
+            None => return Ok(()),
+        }
     }
-    let answer: Answer = serde_json::from_str(&line).context("the server's answer is not right")?;
-    Ok(answer?)
 }
 
 async fn connect(dir: &DataDir) -> anyhow::Result<UnixStream> {

@@ -114,6 +114,19 @@ const MISTAKES: &[(i32, &[&str])] = &[
     (1, &["receipts", "show", "er_nothing"]),
     (1, &["receipts", "list", "--project", "nobody"]),
     (2, &["receipts"]),
+    (2, &["receipts", "export", "--project", "default"]),
+    (2, &["receipts", "verify", "log.jsonl"]),
+    (2, &["receipts", "verify", "--key", "key.pem"]),
+    (
+        1,
+        &[
+            "receipts",
+            "verify",
+            "log.jsonl",
+            "--key",
+            "no-such-key.pem",
+        ],
+    ),
     (2, &["erase"]),
     (2, &["erase", "--conversation", "not-an-id"]),
     (
@@ -145,9 +158,6 @@ fn mistakes_are_told_apart_by_the_exit_code_and_change_nothing() {
         &["audit", "list"][..],
         &["backup", "list"],
         &["restore", "list"],
-        &["receipts", "export"],
-        &["receipts", "key"],
-        &["receipts", "verify", "er.json"],
     ] {
         let ran = command(later, &place.data(), &[])
             .output()

@@ -11,5 +11,7 @@ mod commands;
 mod crash;
 mod listener;
 mod process;
+mod receipt_log;
 mod receipts;
+mod receipts_http;
 mod start;

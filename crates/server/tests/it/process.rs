@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,24 @@ impl Place {
 
     /// Starts a server, with these variables, and waits until it listens.
     pub(crate) fn serve(&self, env: &[(&str, &str)]) -> Server {
+        let (server, mut stderr) = self.start(env);
+        let written = Arc::clone(&server.log);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
+                written.lock().expect("the log").push_str(&line);
+                line.clear();
+            }
+        });
+        server
+    }
+
+    /// Starts a server whose log nobody can read once it listens.
+    pub(crate) fn serve_unheard(&self) -> Server {
+        self.start(&[]).0
+    }
+
+    fn start(&self, env: &[(&str, &str)]) -> (Server, BufReader<ChildStderr>) {
         let printed = File::options()
             .create(true)
             .append(true)
@@ -60,26 +78,23 @@ impl Place {
                 break rest.split(';').next().expect("an address").to_owned();
             }
         };
-        let log = Arc::new(Mutex::new(first));
-        let written = Arc::clone(&log);
-        std::thread::spawn(move || {
-            let mut line = String::new();
-            while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
-                written.lock().expect("the log").push_str(&line);
-                line.clear();
-            }
-        });
-        Server {
+        let server = Server {
             child,
             data: self.data(),
             address,
-            log,
-        }
+            log: Arc::new(Mutex::new(first)),
+        };
+        (server, stderr)
     }
 
     /// What all servers in this place have printed on standard output.
     pub(crate) fn printed(&self) -> String {
         fs::read_to_string(self.printed_to()).expect("what was printed")
+    }
+
+    /// A file beside the data directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     fn printed_to(&self) -> PathBuf {
@@ -171,6 +186,29 @@ impl Server {
             .write_all(request.as_bytes())
             .expect("the request is sent");
         read_answer(&mut stream)
+    }
+
+    /// Sends a request like [`Self::send`] to a server that may be gone; then there is no answer.
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request = request(method, path, key, body);
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
     }
 
     /// The log so far.

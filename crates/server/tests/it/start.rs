@@ -161,3 +161,14 @@ fn unknown_settings_are_refused_wherever_they_stand() {
     assert!(String::from_utf8_lossy(&ran.stderr).contains("PARLANCE_LISEN"));
     assert_eq!(place.run(&["serve", "--lisen", "x"]).code, 2);
 }
+
+#[test]
+fn a_server_whose_log_nobody_reads_works_and_stops() {
+    let place = Place::new();
+    let server = place.serve_unheard();
+    let answer = server.send("GET", "/healthz", "", "");
+    assert_eq!(answer.status, 200);
+    // It says that it was told to stop.
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+}

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{ConversationRef, ItemId, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
-    Conversation, Erasure, Item, ItemsBucket, NewConversation, NewItem, Principal, Turn, TurnState,
-    Usage, first_section,
+    Conversation, Erasure, Item, ItemsBucket, NewConversation, NewItem, Principal, ReceiptState,
+    Turn, TurnState, Usage, first_section,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Require, StoreError, Write};
 
-use super::{Living, Receipt, State, Tombstone};
+use super::receipts::Receipt;
+use super::{Living, State, Tombstone};
 
 pub(super) fn apply(
     state: &mut State,
@@ -228,7 +229,7 @@ pub(super) fn delete(
     };
     let kept = Receipt {
         erasure,
-        signed: None,
+        state: ReceiptState::Pending,
     };
     state.receipts.insert((who.project, receipt), kept);
     state.living.remove(&(who.project, id));

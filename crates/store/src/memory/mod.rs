@@ -3,6 +3,7 @@
 
 mod apply;
 mod list;
+mod receipts;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,11 +14,13 @@ use parlance_domain::ids::{
     AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, TurnId,
 };
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Erasure, ErasureLevel, Item, ItemQuery, ItemRef,
-    KeyDigest, KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord,
-    ReceiptState, SignedReceipt, Turn, TurnFailure, TurnState, User,
+    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnFailure, TurnState,
+    User,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
+
+use receipts::{Log, Receipt};
 
 /// A store in memory.
 #[derive(Default)]
@@ -33,6 +36,7 @@ struct State {
     living: BTreeMap<(ProjectId, ConversationId), Living>,
     deleted: BTreeMap<(ProjectId, ConversationId), Tombstone>,
     receipts: BTreeMap<(ProjectId, ReceiptId), Receipt>,
+    log: Log,
 }
 
 /// A conversation with all that is in it.
@@ -53,25 +57,6 @@ struct Tombstone {
     updated_at: Timestamp,
     deleted_at: Timestamp,
     receipt: ReceiptId,
-}
-
-/// What is known of a delete, and what was signed of it. Nothing is sealed here, and rows go at once.
-#[derive(Clone)]
-struct Receipt {
-    erasure: Erasure,
-    signed: Option<SignedReceipt>,
-}
-
-impl Receipt {
-    fn entry(&self) -> ReceiptEntry {
-        let signed = self.signed.as_ref();
-        ReceiptEntry {
-            id: self.erasure.receipt,
-            state: signed.map_or(ReceiptState::Pending, |signed| signed.state),
-            level: ErasureLevel::of(self.erasure.commitment.as_ref()),
-            tombstoned_at: self.erasure.tombstoned_at,
-        }
-    }
 }
 
 impl State {
@@ -245,26 +230,8 @@ impl Store for Memory {
         Ok(false)
     }
 
-    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
-        let state = self.state();
-        let due = state.receipts.values().filter(|kept| kept.signed.is_none());
-        let due = due.map(|kept| kept.erasure.clone());
-        Ok(due
-            .take(usize::try_from(count_max).unwrap_or(usize::MAX))
-            .collect())
-    }
-
-    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
-        let mut state = self.state();
-        for new in receipts {
-            let Some(kept) = state.receipts.get_mut(&(new.project, new.id)) else {
-                continue;
-            };
-            if kept.entry().state < new.state {
-                kept.signed = Some(new.clone());
-            }
-        }
-        Ok(())
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError> {
+        Ok(receipts::due(&self.state(), count_max))
     }
 
     async fn receipt_of(
@@ -288,30 +255,11 @@ impl Store for Memory {
         after: Option<ReceiptId>,
         count_max: u32,
     ) -> Result<Vec<ReceiptEntry>, StoreError> {
-        let state = self.state();
-        let own = state
-            .receipts
-            .iter()
-            .filter(|((of, id), _)| *of == project && after.is_none_or(|after| *id > after));
-        let own = own.map(|(_, kept)| kept.entry());
-        Ok(own
-            .take(usize::try_from(count_max).unwrap_or(usize::MAX))
-            .collect())
+        Ok(receipts::list(&self.state(), project, after, count_max))
     }
 
-    async fn receipt(
-        &self,
-        project: ProjectId,
-        id: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, StoreError> {
-        let state = self.state();
-        Ok(state
-            .receipts
-            .get(&(project, id))
-            .map(|kept| ReceiptRecord {
-                entry: kept.entry(),
-                json: kept.signed.as_ref().map(|signed| signed.json.clone()),
-            }))
+    async fn receipt(&self, id: ReceiptId) -> Result<Option<ReceiptRecord>, StoreError> {
+        Ok(receipts::one(&self.state(), id))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

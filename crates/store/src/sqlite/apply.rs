@@ -446,6 +446,8 @@ fn delete(
     at: i64,
     burial: &Burial,
 ) -> Result<Outcome, Trouble> {
+    let rows = head.next_seq.saturating_add(head.turns);
+    let waits = rows > number(PURGE_INLINE_ITEMS_MAX) || !is_light(db, who, head)?;
     let begun = db.prepare_cached(sql::BEGIN_RECEIPT)?.execute(params![
         who.project,
         head.id,
@@ -453,6 +455,7 @@ fn delete(
         burial.requested_at,
         at,
         ItemsBucket::of(count(head.next_seq)).digits(),
+        waits,
     ])?;
     if begun == 0 {
         return Err(StoreError::IdClash.into());
@@ -468,10 +471,12 @@ fn delete(
         at,
         burial.receipt,
     ])?;
-    let rows = head.next_seq.saturating_add(head.turns);
-    if rows > number(PURGE_INLINE_ITEMS_MAX) || !is_light(db, who, head)? {
-        db.prepare_cached(sql::PURGE_LATER)?
-            .execute(params![who.project, head.id])?;
+    if waits {
+        db.prepare_cached(sql::PURGE_LATER)?.execute(params![
+            who.project,
+            head.id,
+            burial.receipt
+        ])?;
     } else if rows > 0 {
         for purge in [sql::PURGE_ITEMS, sql::PURGE_ALIASES, sql::PURGE_TURNS] {
             db.prepare_cached(purge)?

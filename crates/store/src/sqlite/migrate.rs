@@ -9,7 +9,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::open::{OpenError, driver};
 
 /// All migrations, the first one first. One that was released is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_start.sql"),
+    include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
+];
 
 const MIGRATING: &str = "migrating it";
 
@@ -65,4 +68,126 @@ fn checksum(text: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, text.as_bytes())
         .as_ref()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use parlance_domain::model::ReceiptState::{self, Complete, Destroyed};
+    use parlance_domain::{Id, ReceiptId, Timestamp};
+    use parlance_testkit::samples::notary;
+
+    use super::super::receipts;
+    use super::super::value::Bits;
+    use super::*;
+
+    /// Receipts as they were before there was a log: number, state, whether rows wait to be purged,
+    /// whether something was signed.
+    const BEFORE: [(u128, i64, bool, bool); 5] = [
+        (1, 2, false, true),
+        (2, 1, true, true),
+        (3, 1, false, true),
+        (4, 0, true, false),
+        (5, 0, false, false),
+    ];
+
+    fn before_the_log() -> Connection {
+        let mut db = Connection::open_in_memory().unwrap();
+        apply(&mut db, 1, MIGRATIONS[0]).unwrap();
+        for (number, state, waits, signed) in BEFORE {
+            let conversation = (state < 2).then_some(Bits::from(number << 64));
+            db.execute(
+                "INSERT INTO receipts VALUES (1, ?1, ?2, 10, 20, ?3, 1, ?4, ?5, ?6)",
+                params![
+                    Bits::from(number),
+                    state,
+                    signed.then_some(30),
+                    [9_u8; 32],
+                    conversation,
+                    signed.then(|| signed_before(number, state)),
+                ],
+            )
+            .unwrap();
+            if waits {
+                db.execute("INSERT INTO purges VALUES (1, ?1)", params![conversation])
+                    .unwrap();
+            }
+        }
+        // Buried at a start: it has no receipt.
+        db.execute("INSERT INTO purges VALUES (1, zeroblob(16))", [])
+            .unwrap();
+        db
+    }
+
+    /// What was signed then.
+    fn signed_before(number: u128, state: i64) -> String {
+        let id = ReceiptId::from_bits(number).text();
+        let hash = "09".repeat(32);
+        let subject = "05".repeat(32);
+        let (state, purged) = match state {
+            2 => ("complete", "40"),
+            _ => ("destroyed", "null"),
+        };
+        format!(
+            "{{\"exclusions\":[],\"id\":\"{id}\",\"items\":\"1-9\",\"key_commitment\":\"sha256:{hash}\",\
+             \"keyring_snapshots_kept_s\":1,\"level\":\"L2\",\"project\":1,\"server\":{{\"build\":\"before\",\
+             \"key_id\":\"ed25519:00\"}},\"signature\":\"ed25519:00\",\"state\":\"{state}\",\
+             \"subject\":\"{subject}\",\"times_us\":{{\"key_destroyed\":30,\"requested\":10,\
+             \"rows_purged\":{purged},\"tombstoned\":20,\"unreadable_everywhere_by\":1000030}},\
+             \"v\":\"erasure-receipt/1\"}}"
+        )
+    }
+
+    /// Signs all that is due once, and gives of which receipts.
+    fn sign(db: &Connection) -> Vec<u128> {
+        let due = receipts::due(db, 9).unwrap();
+        let head = receipts::log_head(db).unwrap();
+        let batch = notary().state(&head, Timestamp::from_micros(50), &due);
+        receipts::append(db, &batch.unwrap()).unwrap();
+        due.iter().map(|due| due.receipt().bits()).collect()
+    }
+
+    fn one(db: &Connection, number: u128) -> (ReceiptState, Option<String>) {
+        let found = receipts::one(db, ReceiptId::from_bits(number)).unwrap();
+        let found = found.expect("no receipt is lost");
+        (
+            found.entry.state,
+            found.proven.map(|proven| proven.statement),
+        )
+    }
+
+    #[test]
+    fn receipts_of_before_there_was_a_log_come_into_it_and_none_is_lost() {
+        let mut db = before_the_log();
+        migrate(&mut db).unwrap();
+        let all = BEFORE.map(|(number, ..)| number);
+        assert_eq!(sign(&db), all, "each is stated in the log");
+        for (number, state, _, signed) in BEFORE {
+            let (_, said) = one(&db, number);
+            let said = said.expect("it is in the log");
+            if signed {
+                assert!(said.contains("\"build\":\"before\""), "{said}");
+                let purged = if state == 2 { "40" } else { "null" };
+                assert!(
+                    said.contains(&format!("\"rows_purged\":{purged}")),
+                    "{said}"
+                );
+            }
+        }
+        let states = all.map(|number| one(&db, number).0);
+        assert_eq!(
+            states,
+            [Complete, Destroyed, Destroyed, Destroyed, Complete]
+        );
+        assert_eq!(sign(&db), [3], "whose rows are gone already");
+        while super::super::sweep::sweep(&db, 0).unwrap() {}
+        assert_eq!(sign(&db), [2, 4]);
+        assert!(all.iter().all(|number| one(&db, *number).0 == Complete));
+        let rest = "SELECT count(*) FROM receipts WHERE carried NOT NULL OR conversation NOT NULL";
+        let rest: i64 = db.query_row(rest, [], |row| row.get(0)).unwrap();
+        assert_eq!(
+            rest, 0,
+            "a complete one is not connected to what it is about"
+        );
+        assert_eq!(receipts::due(&db, 9).unwrap(), []);
+    }
 }

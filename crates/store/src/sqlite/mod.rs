@@ -35,8 +35,8 @@ use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Erasure, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, SignedReceipt, Turn,
+    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
 use rusqlite::Connection;
@@ -392,7 +392,7 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError> {
         let due = self.read("looking for receipts", move |db, _| {
             receipts::due(db, count_max)
         });
@@ -402,15 +402,6 @@ impl Store for Sqlite {
             self.writer()?.wiped().await?;
         }
         Ok(due)
-    }
-
-    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
-        let receipts = receipts.to_owned();
-        self.writer()?
-            .transact(Room::Takes, "keeping receipts", move |db| {
-                receipts::keep(db, &receipts)
-            })
-            .await
     }
 
     async fn receipt_of(
@@ -436,15 +427,9 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn receipt(
-        &self,
-        project: ProjectId,
-        id: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, StoreError> {
-        self.read("reading a receipt", move |db, _| {
-            receipts::one(db, project, id)
-        })
-        .await
+    async fn receipt(&self, id: ReceiptId) -> Result<Option<ReceiptRecord>, StoreError> {
+        self.read("reading a receipt", move |db, _| receipts::one(db, id))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

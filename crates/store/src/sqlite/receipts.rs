@@ -1,24 +1,65 @@
-//! Receipts of what was erased.
+//! Receipts of what was erased, and the log of what they say.
 
+use async_trait::async_trait;
 use parlance_domain::model::{
-    Erasure, ErasureLevel, ItemsBucket, ProjectId, ReceiptEntry, ReceiptRecord, ReceiptState,
-    SignedReceipt,
+    Due, Erasure, ErasureLevel, ItemsBucket, ProjectId, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
-use parlance_domain::store::StoreError;
+use parlance_domain::receipt_log::{
+    Frontier, Hash, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry,
+};
+use parlance_domain::store::{ReceiptLog, StoreError};
 use parlance_domain::{ReceiptId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::sql;
-use super::value::{Bits, Span, Trouble, Who, corrupt, time};
+use super::value::{Bits, Span, Trouble, Who, corrupt, count, number, time};
+use super::writer::Room;
+use super::{Sqlite, sql};
+
+#[async_trait]
+impl ReceiptLog for Sqlite {
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.read("reading how far the log of receipts has come", |db, _| {
+            log_head(db)
+        })
+        .await
+    }
+
+    async fn append_to_log(&self, batch: NewBatch) -> Result<(), StoreError> {
+        self.writer()?
+            .transact(Room::Takes, "appending to the log of receipts", move |db| {
+                append(db, &batch)
+            })
+            .await
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: NewCheckpoint) -> Result<(), StoreError> {
+        self.writer()?
+            .transact(Room::Takes, "keeping a checkpoint", move |db| {
+                keep_checkpoint(db, &checkpoint)
+            })
+            .await
+    }
+
+    async fn logged(&self, first: u64, entries_max: u32) -> Result<Vec<LoggedBatch>, StoreError> {
+        self.read("reading the log of receipts", move |db, _| {
+            logged(db, first, entries_max)
+        })
+        .await
+    }
+}
 
 /// What is to be signed, when its keys are destroyed.
-pub(super) fn due(db: &Connection, count_max: u32) -> Result<Vec<Erasure>, Trouble> {
+pub(super) fn due(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
     let mut select = db.prepare_cached(sql::RECEIPTS_TO_SIGN)?;
     let rows = select.query_map(params![count_max], |row| {
+        let receipt: ReceiptId = row.get::<_, Bits>(0)?.id();
+        if let Some(json) = row.get(9)? {
+            return Ok(Due::Carried { receipt, json });
+        }
         let waits: bool = row.get(8)?;
-        Ok(Erasure {
-            project: ProjectId(row.get(0)?),
-            receipt: row.get::<_, Bits>(1)?.id(),
+        Ok(Due::Erasure(Erasure {
+            receipt,
+            project: ProjectId(row.get(1)?),
             requested_at: time(row.get(2)?),
             tombstoned_at: time(row.get(3)?),
             key_destroyed_at: row.get::<_, Option<i64>>(4)?.map(time),
@@ -26,23 +67,127 @@ pub(super) fn due(db: &Connection, count_max: u32) -> Result<Vec<Erasure>, Troub
             commitment: row.get(6)?,
             conversation: row.get::<_, Bits>(7)?.id(),
             is_purged: !waits,
-        })
+        }))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn keep(db: &Connection, receipts: &[SignedReceipt]) -> Result<(), Trouble> {
-    let mut update = db.prepare_cached(sql::KEEP_RECEIPT)?;
-    for receipt in receipts {
-        update.execute(params![
-            receipt.project.0,
-            Bits::of(receipt.id),
-            number_of(receipt.state),
-            receipt.key_destroyed_at.map(Timestamp::micros),
-            receipt.json,
-        ])?;
+pub(super) fn log_head(db: &Connection) -> Result<LogHead, Trouble> {
+    let mut select = db.prepare_cached(sql::LOG_HEAD)?;
+    let (head, size, peaks) = select.query_row([], |row| {
+        let head = LogHead {
+            tree: Frontier::default(),
+            last: row.get(2)?,
+            latest: time(row.get(3)?),
+            batches: count(row.get(4)?),
+            checkpoints: count(row.get(5)?),
+            checkpointed: count(row.get(6)?),
+            checkpointed_at: time(row.get(7)?),
+        };
+        Ok((head, count(row.get(0)?), row.get::<_, Vec<u8>>(1)?))
+    })?;
+    let peaks = hashes(&peaks).ok_or(corrupt("receipt_log_head", "tree"))?;
+    let tree = Frontier::new(size, peaks).ok_or(corrupt("receipt_log_head", "tree"))?;
+    Ok(LogHead { tree, ..head })
+}
+
+fn save_head(db: &Connection, size: u64, after: &LogHead) -> Result<(), Trouble> {
+    let saved = db.prepare_cached(sql::SAVE_LOG_HEAD)?.execute(params![
+        number(size),
+        number(after.tree.size()),
+        after.tree.peaks().concat(),
+        after.last,
+        after.latest.micros(),
+        number(after.batches),
+        number(after.checkpoints),
+        number(after.checkpointed),
+        after.checkpointed_at.micros(),
+    ])?;
+    changed(saved)
+}
+
+/// The one row that has to change has not: somebody else was faster.
+fn changed(rows: usize) -> Result<(), Trouble> {
+    match rows {
+        1 => Ok(()),
+        _ => Err(StoreError::Changed.into()),
     }
+}
+
+pub(super) fn append(db: &Connection, batch: &NewBatch) -> Result<(), Trouble> {
+    save_head(db, batch.first, &batch.after)?;
+    let mut advance = db.prepare_cached(sql::ADVANCE_RECEIPT)?;
+    let mut log = db.prepare_cached(sql::LOG)?;
+    for (place, entry) in (batch.first..).zip(&batch.entries) {
+        let (project, receipt) = (entry.project.0, Bits::of(entry.receipt));
+        let destroyed_at = entry.key_destroyed_at.map(Timestamp::micros);
+        let state = number_of(entry.state);
+        changed(advance.execute(params![project, receipt, state, destroyed_at])?)?;
+        log.execute(params![number(place), project, receipt, entry.statement])?;
+    }
+    db.prepare_cached(sql::LOG_BATCH)?.execute(params![
+        number(batch.first),
+        batch.leaves.concat(),
+        batch.signed,
+    ])?;
     Ok(())
+}
+
+fn keep_checkpoint(db: &Connection, checkpoint: &NewCheckpoint) -> Result<(), Trouble> {
+    let size = checkpoint.after.tree.size();
+    save_head(db, size, &checkpoint.after)?;
+    let kept = db
+        .prepare_cached(sql::LOG_CHECKPOINT)?
+        .execute(params![number(size), checkpoint.signed])?;
+    changed(kept)
+}
+
+fn logged(db: &Connection, mut first: u64, entries_max: u32) -> Result<Vec<LoggedBatch>, Trouble> {
+    let mut batches = Vec::new();
+    let mut left = u64::from(entries_max);
+    while left > 0 {
+        let Some((batch, end)) = logged_batch(db, first)? else {
+            break;
+        };
+        batches.push(batch);
+        left = left.saturating_sub(end.saturating_sub(first));
+        first = end;
+    }
+    Ok(batches)
+}
+
+/// The batch that begins at a place, and the place after it.
+fn logged_batch(db: &Connection, first: u64) -> Result<Option<(LoggedBatch, u64)>, Trouble> {
+    let found = db
+        .prepare_cached(sql::LOGGED_BATCH)?
+        .query_row(params![number(first)], |row| {
+            Ok((count(row.get(0)?), row.get(1)?))
+        })
+        .optional()?;
+    let Some((entries, signed)) = found else {
+        return Ok(None);
+    };
+    let end = first.saturating_add(entries);
+    let mut select = db.prepare_cached(sql::STATEMENTS)?;
+    let statements = select.query_map(params![number(first), number(end)], |row| row.get(0))?;
+    let statements = statements.collect::<Result<_, _>>()?;
+    let checkpoint = db
+        .prepare_cached(sql::LOGGED_CHECKPOINT)?
+        .query_row(params![number(end)], |row| row.get(0))
+        .optional()?;
+    let batch = LoggedBatch {
+        first,
+        signed,
+        statements,
+        checkpoint,
+    };
+    Ok(Some((batch, end)))
+}
+
+/// Hashes that were put together.
+fn hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, rest) = bytes.as_chunks();
+    rest.is_empty().then(|| hashes.to_vec())
 }
 
 pub(super) fn of(db: &Connection, who: &Who, of: Span) -> Result<Option<ReceiptId>, Trouble> {
@@ -67,20 +212,50 @@ pub(super) fn list(
     Ok(entries)
 }
 
-pub(super) fn one(
-    db: &Connection,
-    project: ProjectId,
-    id: ReceiptId,
-) -> Result<Option<ReceiptRecord>, Trouble> {
+/// A receipt, whatever project it is of: one that has said something is found by that.
+pub(super) fn one(db: &Connection, id: ReceiptId) -> Result<Option<ReceiptRecord>, Trouble> {
+    let id = Bits::of(id);
+    let said = db
+        .prepare_cached(sql::LAST_STATEMENT)?
+        .query_row(params![id], |row| {
+            Ok((count(row.get(0)?), row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    let (project, proven) = if let Some((place, project, statement)) = said {
+        (project, Some(prove(db, place, statement)?))
+    } else {
+        let mut select = db.prepare_cached(sql::OPEN_RECEIPT)?;
+        let found = select.query_row(params![id], |row| row.get(0)).optional()?;
+        let Some(project) = found else {
+            return Ok(None);
+        };
+        (project, None)
+    };
     let mut select = db.prepare_cached(sql::RECEIPT)?;
-    let mut rows = select.query(params![project.0, Bits::of(id)])?;
+    let mut rows = select.query(params![project, id])?;
     let Some(row) = rows.next()? else {
-        return Ok(None);
+        return Err(corrupt("receipt_log", "receipt").into());
     };
     Ok(Some(ReceiptRecord {
+        project: ProjectId(project),
         entry: entry(row)?,
-        json: row.get(4)?,
+        proven,
     }))
+}
+
+/// An entry with its batch.
+fn prove(db: &Connection, place: u64, statement: String) -> Result<ProvenEntry, Trouble> {
+    let mut select = db.prepare_cached(sql::BATCH_OF)?;
+    let (first, leaves, signed) = select.query_row(params![number(place)], |row| {
+        Ok((count(row.get(0)?), row.get::<_, Vec<u8>>(1)?, row.get(2)?))
+    })?;
+    Ok(ProvenEntry {
+        place,
+        statement,
+        first,
+        leaves: hashes(&leaves).ok_or(corrupt("receipt_batches", "leaves"))?,
+        signed,
+    })
 }
 
 fn entry(row: &Row<'_>) -> Result<ReceiptEntry, Trouble> {

@@ -75,7 +75,8 @@ pub(super) const BURY: &str = "\
     INSERT INTO tombstones (project, id, app, owner, updated_at, deleted_at, receipt) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-pub(super) const PURGE_LATER: &str = "INSERT INTO purges (project, conversation) VALUES (?1, ?2)";
+pub(super) const PURGE_LATER: &str =
+    "INSERT INTO purges (project, conversation, receipt) VALUES (?1, ?2, ?3)";
 
 /// Bytes of content in a conversation. The lengths stand at the beginning of the rows.
 pub(super) const ITEM_BYTES: &str =
@@ -201,26 +202,71 @@ pub(super) const STOP_RUNNING: &str =
 
 /// Begins the receipt of a conversation that is about to be deleted.
 pub(super) const BEGIN_RECEIPT: &str = "\
-    INSERT OR IGNORE INTO receipts (project, id, state, requested_at, tombstoned_at, items, \
+    INSERT OR IGNORE INTO receipts (project, id, state, requested_at, tombstoned_at, items, waits, \
         commitment, conversation) \
-    SELECT project, ?3, 0, ?4, ?5, ?6, commitment, id FROM conversations \
+    SELECT project, ?3, 0, ?4, ?5, ?6, ?7, commitment, id FROM conversations \
     WHERE project = ?1 AND id = ?2";
 
-/// What is to be signed: once when the key is destroyed, if there was one, and once when no rows wait
-/// to be purged.
+/// What is to be signed, the oldest first: once when the key is destroyed, if there was one, and once
+/// when no rows wait to be purged. Both parts are read off their index, whatever waits besides.
 pub(super) const RECEIPTS_TO_SIGN: &str = "\
-    SELECT project, id, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
-        EXISTS (SELECT 1 FROM purges WHERE purges.project = receipts.project \
-            AND purges.conversation = receipts.conversation) AS waits \
+    SELECT id, project, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
+        waits, carried \
     FROM receipts INDEXED BY receipts_open \
-    WHERE state < 2 AND (NOT waits OR (state = 0 AND commitment IS NOT NULL)) \
-    ORDER BY project, id LIMIT ?1";
+    WHERE state = 0 AND (commitment IS NOT NULL OR carried IS NOT NULL OR NOT waits) \
+    UNION ALL \
+    SELECT id, project, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
+        waits, carried \
+    FROM receipts INDEXED BY receipts_purged \
+    WHERE state = 1 AND NOT waits \
+    ORDER BY 1 LIMIT ?1";
 
-/// A complete receipt is not connected to what it is about any more.
-pub(super) const KEEP_RECEIPT: &str = "\
-    UPDATE receipts SET state = ?3, destroyed_at = ?4, signed = ?5, \
+/// A receipt says more than before. A complete one is not connected to what it is about any more.
+pub(super) const ADVANCE_RECEIPT: &str = "\
+    UPDATE receipts SET state = ?3, destroyed_at = ?4, carried = NULL, \
         conversation = CASE WHEN ?3 < 2 THEN conversation END \
     WHERE project = ?1 AND id = ?2 AND state < ?3";
+
+/// The rows that a receipt waits for are gone.
+pub(super) const WAITS_NO_MORE: &str =
+    "UPDATE receipts SET waits = 0 WHERE project = ?1 AND id = ?2";
+
+pub(super) const LOG_HEAD: &str = "\
+    SELECT size, tree, last, latest, batches, checkpoints, checkpointed, checkpointed_at \
+    FROM receipt_log_head";
+
+/// 1 is how many entries there have to be.
+pub(super) const SAVE_LOG_HEAD: &str = "\
+    UPDATE receipt_log_head SET size = ?2, tree = ?3, last = ?4, latest = ?5, batches = ?6, \
+        checkpoints = ?7, checkpointed = ?8, checkpointed_at = ?9 \
+    WHERE only = 1 AND size = ?1";
+
+pub(super) const LOG: &str =
+    "INSERT INTO receipt_log (place, project, receipt, statement) VALUES (?1, ?2, ?3, ?4)";
+
+pub(super) const LOG_BATCH: &str =
+    "INSERT INTO receipt_batches (first, leaves, signed) VALUES (?1, ?2, ?3)";
+
+pub(super) const LOG_CHECKPOINT: &str =
+    "INSERT OR IGNORE INTO receipt_checkpoints (size, signed) VALUES (?1, ?2)";
+
+pub(super) const LOGGED_BATCH: &str =
+    "SELECT length(leaves) / 32, signed FROM receipt_batches WHERE first = ?1";
+
+pub(super) const LOGGED_CHECKPOINT: &str = "SELECT signed FROM receipt_checkpoints WHERE size = ?1";
+
+/// The statements from one place to before another.
+pub(super) const STATEMENTS: &str = "\
+    SELECT statement FROM receipt_log WHERE place >= ?1 AND place < ?2 ORDER BY place";
+
+/// What a receipt has said last.
+pub(super) const LAST_STATEMENT: &str = "\
+    SELECT place, project, statement FROM receipt_log INDEXED BY receipt_log_by_receipt \
+    WHERE receipt = ?1 ORDER BY place DESC LIMIT 1";
+
+pub(super) const BATCH_OF: &str = "\
+    SELECT first, leaves, signed FROM receipt_batches \
+    WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
 
 pub(super) const RECEIPT_OF: &str = "\
     SELECT receipt FROM tombstones \
@@ -231,13 +277,16 @@ pub(super) const RECEIPTS: &str = "\
     WHERE project = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 pub(super) const RECEIPT: &str = "\
-    SELECT id, state, commitment, tombstoned_at, signed FROM receipts \
-    WHERE project = ?1 AND id = ?2";
+    SELECT id, state, commitment, tombstoned_at FROM receipts WHERE project = ?1 AND id = ?2";
+
+/// The project of a receipt that has said nothing yet.
+pub(super) const OPEN_RECEIPT: &str =
+    "SELECT project FROM receipts INDEXED BY receipts_open WHERE state = 0 AND id = ?1";
 
 // The sweep.
 
 pub(super) const NEXT_PURGE: &str =
-    "SELECT project, conversation FROM purges ORDER BY project, conversation LIMIT 1";
+    "SELECT project, conversation, receipt FROM purges ORDER BY project, conversation LIMIT 1";
 
 pub(super) const PURGED: &str = "DELETE FROM purges WHERE project = ?1 AND conversation = ?2";
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::apply::Scope;
 use super::sql;
-use super::value::Trouble;
+use super::value::{Bits, Trouble};
 
 /// Rows that one statement removes.
 const STEP_ROWS: i64 = 32;
@@ -28,14 +28,20 @@ pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble
     let next = db
         .prepare_cached(sql::NEXT_PURGE)?
         .query_row([], |row| {
-            Ok(Scope {
+            let scope = Scope {
                 project: row.get(0)?,
                 conversation: row.get(1)?,
-            })
+            };
+            Ok((scope, row.get::<_, Option<Bits>>(2)?))
         })
         .optional()?;
-    if let Some(scope) = next {
-        purge_some(db, scope)?;
+    if let Some((scope, receipt)) = next {
+        if purge_some(db, scope)? {
+            db.prepare_cached(sql::PURGED)?
+                .execute(params![scope.project, scope.conversation])?;
+            db.prepare_cached(sql::WAITS_NO_MORE)?
+                .execute(params![scope.project, receipt])?;
+        }
         return Ok(true);
     }
     let forgotten = db
@@ -44,13 +50,14 @@ pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble
     Ok(rows(forgotten) == SWEEP_ROWS_MAX)
 }
 
-fn purge_some(db: &Connection, scope: Scope) -> Result<(), Trouble> {
+/// True if nothing is left.
+fn purge_some(db: &Connection, scope: Scope) -> Result<bool, Trouble> {
     let began = Instant::now();
     let mut left = SWEEP_ROWS_MAX;
     for step in [purge_items, purge_aliases, purge_turns] {
         loop {
             if left == 0 || began.elapsed() > SWEEP_TIME_MAX {
-                return Ok(());
+                return Ok(false);
             }
             let gone = step(db, scope, left.min(STEP_ROWS))?;
             if gone == 0 {
@@ -59,9 +66,7 @@ fn purge_some(db: &Connection, scope: Scope) -> Result<(), Trouble> {
             left = left.saturating_sub(gone);
         }
     }
-    db.prepare_cached(sql::PURGED)?
-        .execute(params![scope.project, scope.conversation])?;
-    Ok(())
+    Ok(true)
 }
 
 /// Removes some of the first items. Gives their number: 0 when there are none left, as the others do.

@@ -109,7 +109,8 @@ fn all_else_is_found_by_its_key() {
         (sql::PURGE_SOME_TURNS, turn),
         (sql::FORGET, tombstone),
         (sql::RECEIPT_OF, deleted),
-        (sql::KEEP_RECEIPT, receipt),
+        (sql::ADVANCE_RECEIPT, receipt),
+        (sql::WAITS_NO_MORE, receipt),
         (sql::RECEIPT, receipt),
         (sql::RECEIPTS, receipts),
         (admin::KEY, digest),
@@ -117,17 +118,51 @@ fn all_else_is_found_by_its_key() {
 }
 
 #[test]
-fn receipts_to_sign_are_looked_for_among_the_open_ones_alone() {
+fn receipts_to_sign_are_looked_for_among_the_open_ones_alone_and_in_their_order() {
     let (_dir, db) = database();
     let plan = plan(&db, sql::RECEIPTS_TO_SIGN);
-    let purge = "SEARCH purges USING PRIMARY KEY (project=? AND conversation=?)";
-    for step in plan {
-        let known = ["SCAN receipts USING INDEX receipts_open", purge];
-        assert!(
-            known.contains(&step.as_str()) || step.starts_with("CORRELATED"),
-            "{step}"
-        );
-    }
+    let wanted = [
+        "MERGE (UNION ALL)",
+        "LEFT",
+        "SCAN receipts USING INDEX receipts_open",
+        "RIGHT",
+        "SCAN receipts USING INDEX receipts_purged",
+    ];
+    assert_eq!(plan, wanted);
+}
+
+#[test]
+fn the_log_of_receipts_is_read_by_places() {
+    check(&[
+        (
+            sql::LOGGED_BATCH,
+            "receipt_batches USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            sql::BATCH_OF,
+            "receipt_batches USING INTEGER PRIMARY KEY (rowid<?)",
+        ),
+        (
+            sql::LOGGED_CHECKPOINT,
+            "receipt_checkpoints USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            sql::STATEMENTS,
+            "receipt_log USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        ),
+        (
+            sql::LAST_STATEMENT,
+            "receipt_log USING INDEX receipt_log_by_receipt (receipt=?)",
+        ),
+        (
+            sql::OPEN_RECEIPT,
+            "receipts USING INDEX receipts_open (id=?)",
+        ),
+        (
+            sql::SAVE_LOG_HEAD,
+            "receipt_log_head USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+    ]);
 }
 
 #[test]

@@ -157,7 +157,11 @@ fn bury(db: &Connection, erased: &BTreeSet<KeyRef>) -> rusqlite::Result<()> {
     }
     for (project, conversation) in gone {
         work.execute(sql::DELETE, params![project, conversation])?;
-        work.execute(sql::PURGE_LATER, params![project, conversation])?;
+        // Its receipt was begun where it was deleted; this copy of the database knows of none.
+        work.execute(
+            sql::PURGE_LATER,
+            params![project, conversation, None::<Bits>],
+        )?;
     }
     for key in erased {
         let generation = super::value::number(key.generation);

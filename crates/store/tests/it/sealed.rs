@@ -5,14 +5,15 @@ use std::path::Path;
 
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{
-    App, AppMode, Erasure, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId,
-    ReceiptState, Role, Scopes, SignedReceipt, TurnState, Usage, User,
+    App, AppMode, Due, Erasure, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId,
+    Role, Scopes, TurnState, Usage, User,
 };
-use parlance_domain::store::{AdminWrite, Batch, Store, Write};
+use parlance_domain::store::{AdminWrite, Batch, ReceiptLog, Store, Write};
 use parlance_domain::{ConversationId, IdSource, ItemContent};
 use parlance_store::keyring::KeyringError;
 use parlance_store::{Keys, OpenError, Options, Sqlite};
 use parlance_testkit::samples::{app, conversation, item, json, metadata, principal};
+use parlance_testkit::store_suite::receipts::next_batch;
 use rusqlite::Connection;
 
 use crate::sqlite::{delete, deletion, ids, make, open, read};
@@ -349,25 +350,19 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Signs what is due, without a signature, and gives it.
+/// Signs what is due, and gives it.
 async fn sign(store: &Sqlite) -> Vec<Erasure> {
-    let due = store.receipts_to_sign(9).await.unwrap();
-    let signed = due.iter().map(|erasure| SignedReceipt {
-        id: erasure.receipt,
-        project: erasure.project,
-        state: if erasure.is_purged {
-            ReceiptState::Complete
-        } else {
-            ReceiptState::Destroyed
-        },
-        key_destroyed_at: None,
-        json: "{}".to_owned(),
-    });
-    store
-        .store_signed(&signed.collect::<Vec<_>>())
-        .await
-        .unwrap();
-    due
+    let now = Timestamp::from_micros(9);
+    let Some(batch) = next_batch(store, now, 9).await else {
+        return Vec::new();
+    };
+    let due = store.receipts_to_sign(9).await.unwrap().into_iter();
+    store.append_to_log(batch).await.unwrap();
+    due.filter_map(|due| match due {
+        Due::Erasure(erasure) => Some(erasure),
+        Due::Carried { .. } => None,
+    })
+    .collect()
 }
 
 /// How many receipts still name a conversation.

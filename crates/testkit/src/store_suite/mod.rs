@@ -14,6 +14,7 @@ pub mod deletion;
 pub mod items;
 pub mod lists;
 pub mod pages;
+pub mod receipt_log;
 pub mod receipts;
 pub mod scope;
 pub mod turns;
@@ -136,10 +137,18 @@ macro_rules! store_conformance {
             a_receipt_is_forgotten_with_the_deletion_and_stays_itself
             a_second_delete_leaves_no_second_receipt
             a_receipts_id_is_taken_once
-            a_signed_receipt_is_kept_and_never_goes_back
+            a_signed_receipt_is_found_by_whoever_has_its_id
             a_large_conversations_receipt_is_complete_after_the_sweep
             receipts_are_listed_by_project_and_paged
-            only_so_many_are_signed_at_once
+            only_so_many_are_signed_at_once_and_the_oldest_first
+        }
+        $crate::store_conformance! { @cases $make, receipt_log:
+            a_new_log_is_empty
+            batches_are_read_back_in_order_at_every_page_size
+            every_receipt_is_proven_by_its_batch
+            a_batch_that_does_not_follow_the_last_is_refused
+            a_batch_of_what_was_said_or_is_not_there_is_refused_whole
+            a_checkpoint_is_kept_with_the_batch_that_it_follows
         }
         $crate::store_conformance! { @cases $make, admin:
             projects_are_listed_by_number

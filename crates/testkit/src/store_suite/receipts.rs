@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{ConversationId, ConversationRef, Id, ReceiptId};
-use parlance_domain::model::{Erasure, ItemsBucket, Principal, ReceiptState, SignedReceipt};
-use parlance_domain::store::{Outcome, Write};
+use parlance_domain::model::{Due, Erasure, ItemsBucket, Principal, ReceiptRecord, ReceiptState};
+use parlance_domain::receipt_log::NewBatch;
+use parlance_domain::store::{Outcome, Store, Write};
 
 use super::bench::{Bench, Refusal, elsewhere, refused};
-use crate::samples::{PROJECT, app, principal};
+use crate::samples::{PROJECT, app, notary, principal};
 
 /// Deletes, and gives the receipt.
-async fn delete(bench: &Bench, who: &Principal, id: ConversationId) -> ReceiptId {
+pub(super) async fn delete(bench: &Bench, who: &Principal, id: ConversationId) -> ReceiptId {
     match bench.delete(who, id).await.unwrap() {
         Outcome::Deleted { receipt, .. } => receipt,
         Outcome::Done | Outcome::Added { .. } => panic!("nothing was deleted"),
@@ -19,31 +20,39 @@ async fn delete(bench: &Bench, who: &Principal, id: ConversationId) -> ReceiptId
 }
 
 async fn due(bench: &Bench) -> Vec<Erasure> {
-    bench.store.receipts_to_sign(100).await.unwrap()
+    let due = bench.store.receipts_to_sign(100).await.unwrap();
+    due.into_iter().map(erasure).collect()
 }
 
-/// What would be signed of an erasure now, without a signature.
-fn signed(bench: &Bench, erasure: &Erasure) -> SignedReceipt {
-    let (now, sealed) = (bench.now(), erasure.commitment.is_some());
-    SignedReceipt {
-        id: erasure.receipt,
-        project: erasure.project,
-        state: if erasure.is_purged {
-            ReceiptState::Complete
-        } else {
-            ReceiptState::Destroyed
-        },
-        key_destroyed_at: erasure.key_destroyed_at.or(sealed.then_some(now)),
-        json: format!("signed at {}", now.micros()),
+fn erasure(due: Due) -> Erasure {
+    match due {
+        Due::Erasure(erasure) => erasure,
+        Due::Carried { .. } => panic!("nothing is to be carried over"),
     }
 }
 
-/// Signs all that is due, once. Gives how many.
-async fn sign(bench: &Bench) -> usize {
-    let due = due(bench).await;
-    let receipts: Vec<_> = due.iter().map(|erasure| signed(bench, erasure)).collect();
-    bench.store.store_signed(&receipts).await.unwrap();
-    due.len()
+/// A batch that states what is due at the log's end, if anything is.
+pub async fn next_batch(store: &dyn Store, now: Timestamp, count_max: u32) -> Option<NewBatch> {
+    let head = store.log_head().await.unwrap();
+    let due = store.receipts_to_sign(count_max).await.unwrap();
+    let state = || notary().state(&head, now, &due).unwrap();
+    (!due.is_empty()).then(state)
+}
+
+/// Signs all that is due, once. Gives how much.
+pub(super) async fn sign(bench: &Bench) -> usize {
+    match next_batch(&*bench.store, bench.now(), 100).await {
+        None => 0,
+        Some(batch) => {
+            let count = batch.entries.len();
+            bench.store.append_to_log(batch).await.unwrap();
+            count
+        }
+    }
+}
+
+pub(super) async fn record(bench: &Bench, receipt: ReceiptId) -> ReceiptRecord {
+    bench.store.receipt(receipt).await.unwrap().unwrap()
 }
 
 pub async fn a_delete_leaves_a_receipt_to_be_signed(bench: &Bench) {
@@ -64,16 +73,12 @@ pub async fn a_delete_leaves_a_receipt_to_be_signed(bench: &Bench) {
         );
         assert_eq!((erasure.key_destroyed_at, erasure.is_purged), (None, true));
         assert_eq!(erasure.items, ItemsBucket::from_digits(bucket));
-        let record = bench
-            .store
-            .receipt(PROJECT, receipt)
-            .await
-            .unwrap()
-            .unwrap();
+        let record = record(bench, receipt).await;
         assert_eq!(
-            (record.entry.state, record.json),
-            (ReceiptState::Pending, None)
+            (record.project, record.entry.id, record.entry.state),
+            (PROJECT, receipt, ReceiptState::Pending)
         );
+        assert_eq!(record.proven, None);
         assert_eq!(sign(bench).await, 1);
     }
 }
@@ -119,8 +124,8 @@ pub async fn a_receipt_is_forgotten_with_the_deletion_and_stays_itself(bench: &B
     assert_eq!(bench.store.receipt_of(&who, id.into()).await.unwrap(), None);
     assert_eq!(due(bench).await.len(), 1, "it can still be signed");
     assert_eq!(sign(bench).await, 1);
-    let record = bench.store.receipt(PROJECT, receipt).await.unwrap();
-    assert_eq!(record.unwrap().entry.state, ReceiptState::Complete);
+    let state = record(bench, receipt).await.entry.state;
+    assert_eq!(state, ReceiptState::Complete);
 }
 
 pub async fn a_second_delete_leaves_no_second_receipt(bench: &Bench) {
@@ -154,48 +159,21 @@ pub async fn a_receipts_id_is_taken_once(bench: &Bench) {
     );
 }
 
-pub async fn a_signed_receipt_is_kept_and_never_goes_back(bench: &Bench) {
-    let who = principal("ann");
-    let id = bench.make(&who).await;
-    let receipt = delete(bench, &who, id).await;
-    let erasure = due(bench).await.remove(0);
-    let last = signed(bench, &erasure);
-    bench
-        .store
-        .store_signed(std::slice::from_ref(&last))
-        .await
-        .unwrap();
-    assert_eq!(due(bench).await, []);
-    let earlier = SignedReceipt {
-        state: ReceiptState::Destroyed,
-        json: "earlier".to_owned(),
-        ..last.clone()
-    };
-    let again = SignedReceipt {
-        json: "again".to_owned(),
-        ..last.clone()
-    };
-    let unknown = SignedReceipt {
-        id: bench.id(),
-        ..last.clone()
-    };
-    bench
-        .store
-        .store_signed(&[earlier, again, unknown])
-        .await
-        .unwrap();
-    let record = bench
-        .store
-        .receipt(PROJECT, receipt)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (record.entry.state, record.json),
-        (ReceiptState::Complete, Some(last.json))
-    );
-    let elsewhere = bench.store.receipt(elsewhere("ann").project, receipt).await;
-    assert_eq!(elsewhere.unwrap(), None);
+pub async fn a_signed_receipt_is_found_by_whoever_has_its_id(bench: &Bench) {
+    for who in [principal("ann"), elsewhere("ann")] {
+        let id = bench.make(&who).await;
+        let receipt = delete(bench, &who, id).await;
+        let unknown = bench.store.receipt(bench.id()).await.unwrap();
+        assert_eq!(unknown, None);
+        assert_eq!(sign(bench).await, 1);
+        assert_eq!(due(bench).await, []);
+        let record = record(bench, receipt).await;
+        assert_eq!(record.project, who.project);
+        assert_eq!(record.entry.state, ReceiptState::Complete);
+        assert_eq!(record.entry.tombstoned_at, bench.now());
+        let text = record.proven.unwrap().text().unwrap();
+        assert!(text.contains(&receipt.text()), "{text}");
+    }
 }
 
 pub async fn a_large_conversations_receipt_is_complete_after_the_sweep(bench: &Bench) {
@@ -204,12 +182,7 @@ pub async fn a_large_conversations_receipt_is_complete_after_the_sweep(bench: &B
     let receipt = delete(bench, &who, id).await;
     // Signed before the sweep where there is something to say: a key that is destroyed.
     sign(bench).await;
-    let before = bench
-        .store
-        .receipt(PROJECT, receipt)
-        .await
-        .unwrap()
-        .unwrap();
+    let before = record(bench, receipt).await;
     let destroyed_at = bench.now();
     bench.clock.advance(Duration::from_secs(1));
     bench.sweep(Timestamp::default()).await;
@@ -221,13 +194,10 @@ pub async fn a_large_conversations_receipt_is_complete_after_the_sweep(bench: &B
         assert_eq!(sign(bench).await, 1);
     }
     assert_eq!(due(bench).await, []);
-    let after = bench
-        .store
-        .receipt(PROJECT, receipt)
-        .await
-        .unwrap()
-        .unwrap();
+    let after = record(bench, receipt).await;
     assert_eq!(after.entry.state, ReceiptState::Complete);
+    let said = after.proven.unwrap().statement;
+    assert!(said.contains("\"state\":\"complete\""), "{said}");
 }
 
 pub async fn receipts_are_listed_by_project_and_paged(bench: &Bench) {
@@ -262,12 +232,15 @@ pub async fn receipts_are_listed_by_project_and_paged(bench: &Bench) {
     );
 }
 
-pub async fn only_so_many_are_signed_at_once(bench: &Bench) {
-    let who = principal("ann");
-    for id in bench.make_some(&who, 3).await {
-        delete(bench, &who, id).await;
+pub async fn only_so_many_are_signed_at_once_and_the_oldest_first(bench: &Bench) {
+    let mut made = Vec::new();
+    for who in [elsewhere("ann"), principal("ann"), elsewhere("ann")] {
+        let id = bench.make(&who).await;
+        made.push(delete(bench, &who, id).await);
     }
-    assert_eq!(bench.store.receipts_to_sign(2).await.unwrap().len(), 2);
+    let some = bench.store.receipts_to_sign(2).await.unwrap();
+    let some: Vec<ReceiptId> = some.iter().map(Due::receipt).collect();
+    assert_eq!(some, made[..2]);
     assert_eq!(sign(bench).await, 3);
     assert_eq!(sign(bench).await, 0);
 }

@@ -129,6 +129,7 @@ fn plan(run: &mut Run) {
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time();
     runtime.build().unwrap().block_on(work)
 }
 

@@ -10,10 +10,10 @@ use std::task::Poll;
 use parlance_domain::ConversationId;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::fault::Chain;
-use parlance_domain::model::{Principal, ReceiptState, SignedReceipt};
-use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError, Write};
+use parlance_domain::model::{Due, Principal};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, ReceiptLog, Store, StoreError, Write};
 use parlance_faultdisk::{Chance, Disk, Fault, Fired, NAME, Unsynced, What};
-use parlance_testkit::samples::PROJECT;
+use parlance_testkit::samples::{PROJECT, notary};
 use parlance_testkit::store_suite::{Refusal, refusal};
 use rusqlite::{Connection, OpenFlags};
 
@@ -299,28 +299,27 @@ impl Run {
 
     async fn sign(&mut self) -> Result<bool, Violation> {
         let was_lost = self.is_lost();
+        let Answer::Done(head) = self.judge(self.store()?.log_head().await)? else {
+            return Ok(true);
+        };
         let due = self.store()?.receipts_to_sign(100).await;
         let Answer::Done(due) = self.judge(due)? else {
             return Ok(true);
         };
-        let mut receipts = Vec::new();
-        for erasure in due {
-            self.is_wiped(erasure.conversation)?;
-            let (now, is_sealed) = (self.world.now(), erasure.commitment.is_some());
-            receipts.push(SignedReceipt {
-                id: erasure.receipt,
-                project: erasure.project,
-                state: match erasure.is_purged {
-                    true => ReceiptState::Complete,
-                    false => ReceiptState::Destroyed,
-                },
-                key_destroyed_at: erasure.key_destroyed_at.or(is_sealed.then_some(now)),
-                json: format!("signed at {}", now.micros()),
-            });
+        if due.is_empty() {
+            return Ok(true);
         }
-        let answer = self.judge(self.store()?.store_signed(&receipts).await)?;
+        for due in &due {
+            if let Due::Erasure(erasure) = due {
+                self.is_wiped(erasure.conversation)?;
+            }
+        }
+        let batch = notary().state(&head, self.world.now(), &due);
+        let batch = batch.map_err(|error| error.to_string())?;
+        let answer = self.store()?.append_to_log(batch.clone()).await;
+        let answer = self.judge(answer)?;
         self.learn(was_lost, &answer, async |model| {
-            model.store_signed(&receipts).await
+            model.append_to_log(batch.clone()).await
         })
         .await
     }

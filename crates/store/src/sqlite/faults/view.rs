@@ -6,6 +6,7 @@ use parlance_domain::model::{
     App, Conversation, ConversationQuery, Cursor, Item, ItemQuery, KeyRecord, Order, Principal,
     Project, ReceiptState, Sort, Turn,
 };
+use parlance_domain::receipt_log::ProvenEntry;
 use parlance_domain::store::{Store, StoreError};
 use parlance_domain::{ConversationId, ReceiptId, Timestamp};
 use parlance_testkit::samples::PROJECT;
@@ -21,7 +22,7 @@ const ROWS_MAX: u32 = 1_000;
 pub(super) struct View {
     lists: Vec<Vec<Conversation>>,
     conversations: BTreeMap<ConversationId, One>,
-    receipts: Vec<(ReceiptId, ReceiptState, Timestamp, Option<String>)>,
+    receipts: Vec<(ReceiptId, ReceiptState, Timestamp, Option<ProvenEntry>)>,
     projects: Vec<Project>,
     apps: Vec<App>,
     keys: Vec<KeyRecord>,
@@ -50,8 +51,8 @@ impl View {
         }
         let mut receipts = Vec::new();
         for entry in store.receipts(PROJECT, None, ROWS_MAX).await? {
-            let record = store.receipt(PROJECT, entry.id).await?;
-            let json = record.and_then(|record| record.json);
+            let record = store.receipt(entry.id).await?;
+            let json = record.and_then(|record| record.proven);
             receipts.push((entry.id, entry.state, entry.tombstoned_at, json));
         }
         let mut found = Vec::new();

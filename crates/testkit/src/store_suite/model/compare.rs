@@ -1,10 +1,11 @@
 //! Compares all that can be read of two stores.
 
-use parlance_domain::ids::ConversationId;
+use parlance_domain::ids::{ConversationId, ReceiptId};
 use parlance_domain::model::{
     ConversationQuery, Cursor, Item, ItemFilter, ItemQuery, ItemRef, ItemType, Order, Page,
     Principal, SeqRange, Sort,
 };
+use parlance_domain::receipt_log::{LoggedBatch, ProvenEntry};
 use parlance_domain::store::Store;
 
 use super::{World, said};
@@ -80,6 +81,46 @@ async fn agree_on_list(
     }
 }
 
+/// Compares the logs, but for what is said in them.
+pub(super) async fn agree_on_log(model: &dyn Store, store: &dyn Store) {
+    let (wanted, found) = (
+        model.log_head().await.unwrap(),
+        store.log_head().await.unwrap(),
+    );
+    assert_eq!(
+        (
+            found.tree.size(),
+            found.batches,
+            found.checkpoints,
+            found.checkpointed
+        ),
+        (
+            wanted.tree.size(),
+            wanted.batches,
+            wanted.checkpoints,
+            wanted.checkpointed
+        )
+    );
+    for (first, entries_max) in [(0, 1), (0, 5), (0, u32::MAX), (1, 3), (2, 1)] {
+        let shape = |batches: Vec<LoggedBatch>| -> Vec<_> {
+            let batches = batches.into_iter();
+            let shape = |batch: LoggedBatch| {
+                (
+                    batch.first,
+                    batch.statements.len(),
+                    batch.checkpoint.is_some(),
+                )
+            };
+            batches.map(shape).collect()
+        };
+        let wanted = shape(model.logged(first, entries_max).await.unwrap());
+        assert_eq!(
+            shape(store.logged(first, entries_max).await.unwrap()),
+            wanted
+        );
+    }
+}
+
 pub(super) async fn agree_on_one(
     model: &dyn Store,
     store: &dyn Store,
@@ -93,6 +134,9 @@ pub(super) async fn agree_on_one(
     let wanted_receipt = model.receipt_of(who, id.into()).await.unwrap();
     let found = store.receipt_of(who, id.into()).await.unwrap();
     assert_eq!(found, wanted_receipt);
+    if let Some(receipt) = wanted_receipt {
+        agree_on_receipt(model, store, receipt).await;
+    }
     let mut turns = said(model.turns(who, id.into(), &world.turns).await);
     let mut found = said(store.turns(who, id.into(), &world.turns).await);
     for turns in [&mut turns, &mut found].into_iter().flatten() {
@@ -112,6 +156,15 @@ pub(super) async fn agree_on_one(
         assert_eq!(said(store.item(who, id.into(), name).await), wanted);
     }
     agree_on_items(model, store, world, who, id, &names).await;
+}
+
+async fn agree_on_receipt(model: &dyn Store, store: &dyn Store, receipt: ReceiptId) {
+    let wanted = model.receipt(receipt).await.unwrap().unwrap();
+    let found = store.receipt(receipt).await.unwrap().unwrap();
+    assert_eq!(found.project, wanted.project);
+    assert_eq!(found.entry.state, wanted.entry.state);
+    let place = |proven: Option<ProvenEntry>| proven.map(|proven| (proven.place, proven.first));
+    assert_eq!(place(found.proven), place(wanted.proven));
 }
 
 async fn agree_on_items(

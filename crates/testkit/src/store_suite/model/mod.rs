@@ -8,12 +8,14 @@ use std::time::Duration;
 use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
 use parlance_domain::model::{ItemContent, NewItem, Principal, TurnState, Usage};
+use parlance_domain::receipt_log::NewBatch;
 use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use self::compare::{agree_on_lists, agree_on_one};
+use self::compare::{agree_on_lists, agree_on_log, agree_on_one};
 use super::bench::{Refusal, elsewhere, refusal};
+use super::receipts::next_batch;
 use crate::clock::ManualClock;
 use crate::samples::{self, answer, app, event, metadata, principal, question, typed};
 
@@ -32,6 +34,11 @@ pub enum Step {
         /// Forget all deletions.
         forget: bool,
     },
+    /// Sign at most so many receipts.
+    Sign {
+        count_max: u32,
+    },
+    Checkpoint,
     Restart,
 }
 
@@ -142,6 +149,8 @@ pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         30 => apply,
         1 => any::<bool>().prop_map(|forget| Step::Sweep { forget }),
+        2 => (1..4_u32).prop_map(|count_max| Step::Sign { count_max }),
+        1 => Just(Step::Checkpoint),
         1 => Just(Step::Restart),
     ];
     vec(step, 1..=count_max)
@@ -326,6 +335,38 @@ fn said<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
     result.map_err(|error| refusal(&error))
 }
 
+/// Signs on both stores. What they say differs, because the model seals nothing; of what, does not.
+async fn agree_on_signing(model: &dyn Store, store: &dyn Store, now: Timestamp, count_max: u32) {
+    let wanted = next_batch(model, now, count_max).await;
+    let found = next_batch(store, now, count_max).await;
+    let said = |batch: &Option<NewBatch>| -> Option<Vec<_>> {
+        let entries = batch.as_ref()?.entries.iter();
+        Some(
+            entries
+                .map(|said| (said.project, said.receipt, said.state))
+                .collect(),
+        )
+    };
+    assert_eq!(said(&found), said(&wanted));
+    for (store, batch) in [(model, wanted), (store, found)] {
+        if let Some(batch) = batch {
+            store.append_to_log(batch).await.unwrap();
+        }
+    }
+}
+
+async fn agree_on_checkpoint(model: &dyn Store, store: &dyn Store, now: Timestamp) {
+    let mut kept = Vec::new();
+    for store in [model, store] {
+        let new = samples::notary().checkpoint(&store.log_head().await.unwrap(), now);
+        kept.push(match new.after.tree.size() {
+            0 => None,
+            _ => Some(said(store.keep_checkpoint(new).await)),
+        });
+    }
+    assert_eq!(kept[0], kept[1]);
+}
+
 /// Takes the steps on both stores, and compares what they say and then all that can be read.
 pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
     let mut world = World::new();
@@ -362,6 +403,11 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
                     while store.sweep(world.clock.now()).await.unwrap() {}
                 }
             }
+            Step::Sign { count_max } => {
+                let now = world.clock.now();
+                agree_on_signing(model, store, now, *count_max).await;
+            }
+            Step::Checkpoint => agree_on_checkpoint(model, store, world.clock.now()).await,
             Step::Restart => {
                 let at = world.clock.now();
                 let wanted = model.fail_running_turns(at).await.unwrap();
@@ -369,6 +415,7 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
             }
         }
     }
+    agree_on_log(model, store).await;
     for who in &world.principals {
         agree_on_lists(model, store, &world, who).await;
         for id in &world.conversations {

@@ -1,0 +1,209 @@
+//! Who signs receipts.
+
+use std::fmt;
+use std::time::Duration;
+
+use ring::hmac;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use crate::canonical::Canonical;
+use crate::clock::Timestamp;
+use crate::ids::{ConversationId, Id, ReceiptId};
+use crate::limits::KEYRING_SNAPSHOT_HOURS;
+use crate::model::{Due, Erasure, Receipt, hex};
+use crate::receipt_log::{
+    Batch, Checkpoint, Header, LogEntry, LogHead, NewBatch, NewCheckpoint, Place, PublicKey,
+    Statement, merkle, sign,
+};
+use crate::secret::Secret;
+
+/// Salts, hashes and signs. Its secrets are the store's, so that they stay the same as long as the
+/// store does.
+pub struct Notary {
+    salting: hmac::Key,
+    signing: Ed25519KeyPair,
+    public: PublicKey,
+    build: String,
+}
+
+impl fmt::Debug for Notary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Notary({})", self.public.id())
+    }
+}
+
+/// The secret cannot be a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the secret cannot be a signing key")]
+pub struct BadSeed;
+
+/// A receipt that is to be carried over makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("receipt {receipt} cannot be carried into the log: its member `{member}` cannot be read")]
+pub struct Unreadable {
+    receipt: ReceiptId,
+    member: &'static str,
+}
+
+impl Notary {
+    /// A notary with these secrets. `build` names the program that signs.
+    pub fn new(salting: &[u8; 32], signing: &[u8; 32], build: &str) -> Result<Self, BadSeed> {
+        let signing = Ed25519KeyPair::from_seed_unchecked(signing).map_err(|_| BadSeed)?;
+        let public = signing.public_key().as_ref();
+        Ok(Self {
+            salting: hmac::Key::new(hmac::HMAC_SHA256, salting),
+            public: PublicKey::new(public.try_into().map_err(|_| BadSeed)?),
+            signing,
+            build: build.to_owned(),
+        })
+    }
+
+    /// The key that verifies what it signs.
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The salt of a receipt, 64 hexadecimal digits. It is derived and kept nowhere; the deleter alone
+    /// is given it, and can show with it which conversation the receipt is about.
+    pub fn salt(&self, receipt: ReceiptId) -> Secret {
+        Secret::new(hex(self.salt_of(receipt).as_ref()))
+    }
+
+    /// What a receipt calls the conversation.
+    pub fn subject(&self, receipt: ReceiptId, conversation: ConversationId) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.salt_of(receipt).as_ref());
+        let tag = hmac::sign(&key, &conversation.bits().to_be_bytes());
+        let mut subject = [0; 32];
+        for (to, from) in subject.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        subject
+    }
+
+    fn salt_of(&self, receipt: ReceiptId) -> hmac::Tag {
+        hmac::sign(&self.salting, &receipt.bits().to_be_bytes())
+    }
+
+    /// States all that is due, at `now`, a moment at which the keys are destroyed, as the log's next
+    /// entries, under one signature. `due` is not empty.
+    pub fn state(
+        &self,
+        head: &LogHead,
+        now: Timestamp,
+        due: &[Due],
+    ) -> Result<NewBatch, Unreadable> {
+        let mut after = head.clone();
+        let (mut entries, mut leaves) = (Vec::with_capacity(due.len()), Vec::new());
+        for due in due {
+            let said = self.statement(now, due)?;
+            let place = Place {
+                index: after.tree.size(),
+                prev: after.last,
+            };
+            let statement = said.canonical(place).to_string();
+            let leaf = merkle::leaf(statement.as_bytes());
+            after.tree.push(leaf);
+            after.last = Some(leaf);
+            after.latest = after.latest.max(said.receipt.latest());
+            leaves.push(leaf);
+            entries.push(LogEntry {
+                receipt: said.receipt.id,
+                project: said.receipt.project,
+                state: said.receipt.state,
+                key_destroyed_at: said.receipt.key_destroyed_at,
+                statement,
+            });
+        }
+        after.batches += 1;
+        let batch = Batch {
+            first: head.tree.size(),
+            count: after.tree.size().saturating_sub(head.tree.size()),
+            root: merkle::root(&leaves),
+        };
+        Ok(NewBatch {
+            first: batch.first,
+            entries,
+            leaves,
+            signed: self.sign(batch.canonical()),
+            after,
+        })
+    }
+
+    fn statement(&self, now: Timestamp, due: &Due) -> Result<Statement, Unreadable> {
+        let carried;
+        let (receipt, snapshots_kept, build) = match due {
+            Due::Erasure(erasure) => {
+                let kept = Duration::from_secs(KEYRING_SNAPSHOT_HOURS * 3_600);
+                (self.receipt(now, erasure), kept, &self.build)
+            }
+            Due::Carried { receipt, json } => {
+                carried = carried_over(*receipt, json)?;
+                let Statement {
+                    receipt,
+                    snapshots_kept,
+                    build,
+                    ..
+                } = &carried;
+                (receipt.clone(), *snapshots_kept, build)
+            }
+        };
+        Ok(Statement {
+            receipt,
+            snapshots_kept,
+            build: build.clone(),
+            key_id: self.public.id().to_owned(),
+        })
+    }
+
+    fn receipt(&self, now: Timestamp, erasure: &Erasure) -> Receipt {
+        let subject = self.subject(erasure.receipt, erasure.conversation);
+        Receipt::at(now, erasure, subject)
+    }
+
+    /// Signs all entries so far, at `now`.
+    pub fn checkpoint(&self, head: &LogHead, now: Timestamp) -> NewCheckpoint {
+        let at = now.max(head.latest);
+        let checkpoint = Checkpoint {
+            size: head.tree.size(),
+            root: head.tree.root(),
+            last: head.last,
+            at,
+        };
+        NewCheckpoint {
+            signed: self.sign(checkpoint.canonical()),
+            after: LogHead {
+                latest: at,
+                checkpoints: head.checkpoints.saturating_add(1),
+                checkpointed: head.tree.size(),
+                checkpointed_at: now,
+                ..head.clone()
+            },
+        }
+    }
+
+    /// The first line of the log as it is exported at `now`, without the line's end.
+    pub fn export_header(&self, head: &LogHead, now: Timestamp) -> String {
+        let header = Header {
+            entries: head.tree.size(),
+            batches: head.batches,
+            checkpoints: head.checkpoints,
+            root: head.tree.root(),
+            at: now.max(head.latest),
+        };
+        self.sign(header.canonical())
+    }
+
+    fn sign(&self, document: Canonical) -> String {
+        sign(document, &self.signing, self.public.id())
+    }
+}
+
+/// Reads a receipt of before there was a log.
+fn carried_over(receipt: ReceiptId, json: &str) -> Result<Statement, Unreadable> {
+    let unreadable = |member| Unreadable { receipt, member };
+    let value = Canonical::read(json).map_err(|_| unreadable("v"))?;
+    Statement::read(&value).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests;

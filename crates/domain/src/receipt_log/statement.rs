@@ -1,0 +1,258 @@
+//! What one entry says: a receipt, its place in the log, and who speaks.
+
+use std::time::Duration;
+
+use super::merkle::Hash;
+use crate::canonical::Canonical;
+use crate::clock::Timestamp;
+use crate::ids::ReceiptId;
+use crate::model::{ItemsBucket, ProjectId, Receipt, ReceiptState, hex, unhex};
+
+/// What a receipt of this form calls itself.
+pub(super) const FORM: &str = "erasure-receipt/1";
+/// What a receipt does not speak of. A closed list: nobody's data comes into it.
+const EXCLUSIONS: [&str; 5] = [
+    "copies that clients have",
+    "what model providers keep",
+    "exports, and backups of the keyring, from before the request",
+    "logs of reverse proxies",
+    "snapshots of the machine",
+];
+const SHA256: &str = "sha256:";
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// How many entries are before it.
+    pub(crate) index: u64,
+    /// The hash of the one before it.
+    pub(crate) prev: Option<Hash>,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    pub(crate) receipt: Receipt,
+    /// How long a snapshot of the keyring may be kept.
+    pub(crate) snapshots_kept: Duration,
+    /// The program that speaks.
+    pub(crate) build: String,
+    /// The key that it signs with.
+    pub(crate) key_id: String,
+}
+
+impl Statement {
+    /// The statement at a place. Times are microseconds since 1970.
+    pub(crate) fn canonical(&self, place: Place) -> Canonical {
+        let receipt = &self.receipt;
+        let server = [
+            ("build", Canonical::text(&self.build)),
+            ("key_id", Canonical::text(&self.key_id)),
+        ];
+        let everywhere = receipt.unreadable_everywhere_by(self.snapshots_kept);
+        let times = [
+            ("requested", time(Some(receipt.requested_at))),
+            ("tombstoned", time(Some(receipt.tombstoned_at))),
+            ("key_destroyed", time(receipt.key_destroyed_at)),
+            ("rows_purged", time(receipt.rows_purged_at)),
+            ("unreadable_everywhere_by", time(everywhere)),
+        ];
+        let log = [
+            ("index", Canonical::count(place.index)),
+            ("prev", optional_hash(place.prev)),
+        ];
+        Canonical::object([
+            ("v", Canonical::text(FORM)),
+            ("id", Canonical::Text(receipt.id.text())),
+            ("project", Canonical::Integer(receipt.project.0)),
+            ("subject", Canonical::Text(hex(&receipt.subject))),
+            ("key_commitment", optional_hash(receipt.commitment)),
+            ("level", Canonical::text(receipt.level().name())),
+            ("state", Canonical::text(receipt.state.name())),
+            ("times_us", Canonical::object(times)),
+            (
+                "keyring_snapshots_kept_s",
+                Canonical::count(self.snapshots_kept.as_secs()),
+            ),
+            ("items", Canonical::Text(receipt.items.name())),
+            (
+                "exclusions",
+                Canonical::List(EXCLUSIONS.map(Canonical::text).into()),
+            ),
+            ("server", Canonical::object(server)),
+            ("log", Canonical::object(log)),
+        ])
+    }
+
+    /// Reads a statement. Members that are not known are left to whoever knows them.
+    ///
+    /// The error names the member that is missing, wrong or at odds with another.
+    pub(crate) fn read(value: &Canonical) -> Result<Self, &'static str> {
+        if text(value, "v") != Some(FORM) {
+            return Err("v");
+        }
+        let receipt = read_receipt(value)?;
+        if text(value, "level") != Some(receipt.level().name()) {
+            return Err("level");
+        }
+        let kept = "keyring_snapshots_kept_s";
+        let snapshots_kept = value.get(kept).and_then(Canonical::as_count);
+        let snapshots_kept = snapshots_kept.map(Duration::from_secs).ok_or(kept)?;
+        let times = value.get("times_us").ok_or("times_us")?;
+        let everywhere = "unreadable_everywhere_by";
+        if read_time(times, everywhere)? != receipt.unreadable_everywhere_by(snapshots_kept) {
+            return Err(everywhere);
+        }
+        let server = value.get("server").ok_or("server")?;
+        Ok(Self {
+            receipt,
+            snapshots_kept,
+            build: text(server, "build").ok_or("build")?.to_owned(),
+            key_id: text(server, "key_id").ok_or("key_id")?.to_owned(),
+        })
+    }
+}
+
+impl Place {
+    /// Reads where a statement stands. The error names the member that is missing or wrong.
+    pub(crate) fn read(statement: &Canonical) -> Result<Self, &'static str> {
+        let log = statement.get("log").ok_or("log")?;
+        let index = log.get("index").and_then(Canonical::as_count);
+        Ok(Self {
+            index: index.ok_or("index")?,
+            prev: read_optional_hash(log, "prev")?,
+        })
+    }
+}
+
+fn read_receipt(value: &Canonical) -> Result<Receipt, &'static str> {
+    let named = |key| text(value, key).ok_or(key);
+    let times = value.get("times_us").ok_or("times_us")?;
+    let needed = |key| read_time(times, key)?.ok_or(key);
+    let project = value.get("project").and_then(Canonical::as_integer);
+    Ok(Receipt {
+        id: ReceiptId::parse(named("id")?).ok_or("id")?,
+        project: ProjectId(project.ok_or("project")?),
+        subject: unhex(named("subject")?).ok_or("subject")?,
+        commitment: read_optional_hash(value, "key_commitment")?,
+        state: ReceiptState::parse(named("state")?).ok_or("state")?,
+        requested_at: needed("requested")?,
+        tombstoned_at: needed("tombstoned")?,
+        key_destroyed_at: read_time(times, "key_destroyed")?,
+        rows_purged_at: read_time(times, "rows_purged")?,
+        items: ItemsBucket::parse(named("items")?).ok_or("items")?,
+    })
+}
+
+fn text<'a>(value: &'a Canonical, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Canonical::as_text)
+}
+
+pub(super) fn time(at: Option<Timestamp>) -> Canonical {
+    at.map_or(Canonical::Null, |at| Canonical::Integer(at.micros()))
+}
+
+/// A time, or null. The error is the member's name.
+pub(super) fn read_time(
+    value: &Canonical,
+    key: &'static str,
+) -> Result<Option<Timestamp>, &'static str> {
+    match value.get(key) {
+        Some(Canonical::Null) => Ok(None),
+        Some(Canonical::Integer(micros)) => Ok(Some(Timestamp::from_micros(*micros))),
+        _ => Err(key),
+    }
+}
+
+pub(super) fn hash(hash: &Hash) -> Canonical {
+    Canonical::Text(format!("{SHA256}{}", hex(hash)))
+}
+
+pub(super) fn optional_hash(value: Option<Hash>) -> Canonical {
+    value.map_or(Canonical::Null, |value| hash(&value))
+}
+
+pub(super) fn read_hash(value: &Canonical) -> Option<Hash> {
+    unhex(value.as_text()?.strip_prefix(SHA256)?)
+}
+
+/// A hash, or null. The error is the member's name.
+pub(super) fn read_optional_hash(
+    value: &Canonical,
+    key: &'static str,
+) -> Result<Option<Hash>, &'static str> {
+    let found = value.get(key).ok_or(key)?;
+    if *found == Canonical::Null {
+        return Ok(None);
+    }
+    read_hash(found).map(Some).ok_or(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Id;
+
+    fn statement() -> Statement {
+        let at = Timestamp::from_micros;
+        Statement {
+            receipt: Receipt {
+                id: ReceiptId::from_bits(0xabc),
+                project: ProjectId(1),
+                subject: [2; 32],
+                commitment: Some([1; 32]),
+                state: ReceiptState::Complete,
+                requested_at: at(10),
+                tombstoned_at: at(20),
+                key_destroyed_at: Some(at(30)),
+                rows_purged_at: Some(at(40)),
+                items: ItemsBucket::of(12),
+            },
+            snapshots_kept: Duration::from_mins(1),
+            build: "parlance 0".to_owned(),
+            key_id: "ed25519:00".to_owned(),
+        }
+    }
+
+    const PLACE: Place = Place {
+        index: 7,
+        prev: Some([3; 32]),
+    };
+
+    #[test]
+    fn a_statement_is_read_back_from_its_text() {
+        let written = statement().canonical(PLACE);
+        let read = Canonical::read(&written.to_string()).unwrap();
+        assert_eq!(Statement::read(&read), Ok(statement()));
+        assert_eq!(Place::read(&read), Ok(PLACE));
+        let mut unsealed = statement();
+        unsealed.receipt.commitment = None;
+        unsealed.receipt.key_destroyed_at = None;
+        let first = Place {
+            index: 0,
+            prev: None,
+        };
+        let written = unsealed.canonical(first);
+        assert_eq!(Statement::read(&written), Ok(unsealed));
+        assert_eq!(Place::read(&written), Ok(first));
+    }
+
+    #[test]
+    fn the_first_member_that_is_wrong_is_named() {
+        let wrong = |key: &'static str, value: Canonical| {
+            let mut written = statement().canonical(PLACE);
+            written.insert(key, value);
+            Statement::read(&written).err()
+        };
+        assert_eq!(wrong("v", Canonical::text("erasure-receipt/2")), Some("v"));
+        assert_eq!(wrong("level", Canonical::text("L1")), Some("level"));
+        assert_eq!(wrong("state", Canonical::text("done")), Some("state"));
+        assert_eq!(wrong("subject", Canonical::text("00")), Some("subject"));
+        assert_eq!(wrong("items", Canonical::Null), Some("items"));
+        let kept = "keyring_snapshots_kept_s";
+        assert_eq!(wrong(kept, Canonical::Integer(-1)), Some(kept));
+        let other = wrong(kept, Canonical::Integer(61));
+        assert_eq!(other, Some("unreadable_everywhere_by"));
+        assert_eq!(wrong("more", Canonical::Null), None, "others are let be");
+    }
+}
