@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::http::{Client, find};
+use crate::http::{Client, find, request};
 
 /// A way of using a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,20 +111,7 @@ struct Requests {
 
 impl Requests {
     fn new(address: &str, key: &str) -> Self {
-        let request = |method: &str, path: &str, body: &str| {
-            let head = format!(
-                "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n"
-            );
-            let length = if body.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    "content-type: application/json\r\ncontent-length: {}\r\n",
-                    body.len()
-                )
-            };
-            format!("{head}{length}\r\n{body}").into_bytes()
-        };
+        let request = |method, path: &str, body| request(address, key, method, path, body);
         let item = r#"{"items":[{"type":"message","role":"user","content":"What is the capital of France?"}]}"#;
         let conversations = "/openai/v1/conversations";
         let (one, its) = (

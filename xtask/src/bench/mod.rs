@@ -4,11 +4,13 @@
 //! Generator, server and `hello` share the cores, so the generator is as cheap as it can be: one
 //! thread, raw TCP, requests written beforehand.
 
+mod deletes;
 pub(crate) mod hello;
 mod load;
 mod report;
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,40 +22,67 @@ use load::{Load, Sample};
 use report::Report;
 
 /// Length of one measurement, unless told otherwise.
-pub(crate) const SECONDS_DEFAULT: u64 = 2;
+const SECONDS_DEFAULT: u64 = 2;
 /// How often each measurement is repeated; the medians count.
 const ROUNDS: usize = 5;
 /// Connections at a time.
 const CONNECTIONS: &[usize] = &[1, 16, 64];
 
-/// Builds what is measured and what measures, optimised, and starts the latter.
-pub(crate) fn command(shop: &Shop, seconds: u64) -> anyhow::Result<bool> {
-    if seconds == 0 {
-        bail!("`--seconds` must be 1 or more");
+/// What the server is measured with: an acknowledged write survives loss of power.
+const SETTINGS: &[(&str, &str)] = &[("PARLANCE_DURABILITY", "power")];
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Requests per second; the length of one measurement.
+    Rates(Duration),
+    /// Deletes at size.
+    Deletes(deletes::Options),
+}
+
+impl Wanted {
+    fn read(words: &[&str]) -> anyhow::Result<Self> {
+        match words {
+            [] => Ok(Self::Rates(Duration::from_secs(SECONDS_DEFAULT))),
+            ["--seconds", seconds] => match seconds.parse() {
+                Ok(seconds) if seconds > 0 => Ok(Self::Rates(Duration::from_secs(seconds))),
+                _ => bail!("`--seconds` takes a whole number from 1 on"),
+            },
+            ["--deletes", rest @ ..] => deletes::Options::read(rest).map(Self::Deletes),
+            _ => bail!("`bench` does not know `{}`", words.join(" ")),
+        }
     }
+}
+
+/// Builds what is measured and what measures, optimised, and starts the latter.
+pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    // Said before anything is built.
+    Wanted::read(words)?;
     must(&mut shop.cargo(&["build", "--release", "--package", "parlance-server"]))?;
     must(&mut shop.cargo(&["build", "--release", "--package", "xtask"]))?;
     let mut measure = Command::new(shop.built("release", "xtask"));
-    measure
-        .arg("bench-run")
-        .arg(shop.built("release", "parlance"));
-    must(measure.arg(shop.scratch("bench")).arg(seconds.to_string()))?;
+    must(measure.arg("bench-run").args(words))?;
     Ok(true)
 }
 
-/// The measurement itself: `bench-run SERVER FOLDER SECONDS`.
-pub(crate) fn measure(words: &[&str]) -> anyhow::Result<bool> {
-    let [binary, folder, seconds] = words else {
-        bail!("`bench-run` is started by `bench`");
-    };
-    let length = Duration::from_secs(seconds.parse().context("whole seconds")?);
-    let settings = [("PARLANCE_DURABILITY", "power")];
-    let server = Server::launch(binary.into(), folder.into(), &settings)?;
+/// The measurement itself: `bench-run`, with the words of `bench`.
+pub(crate) fn measure(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    let (binary, folder) = (shop.built("release", "parlance"), shop.scratch("bench"));
+    match Wanted::read(words)? {
+        Wanted::Rates(length) => rates(binary, folder, length)?,
+        Wanted::Deletes(options) => deletes::measure(binary, folder, SETTINGS, &options)?,
+    }
+    Ok(true)
+}
+
+fn rates(binary: PathBuf, folder: PathBuf, length: Duration) -> anyhow::Result<()> {
+    let server = Server::launch(binary, folder, SETTINGS)?;
     let key = server.command(&["keys", "create", "--dialect", "openai"])?;
     let hello = Hello::start()?;
     say(&format!(
-        "{ROUNDS} rounds of {} s each; durability power, data on {folder}\n",
-        length.as_secs()
+        "{ROUNDS} rounds of {} s each; durability power, data on {}\n",
+        length.as_secs(),
+        server.folder().display()
     ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,8 +108,7 @@ pub(crate) fn measure(words: &[&str]) -> anyhow::Result<bool> {
         }
     }
     say(&report.table());
-    server.stop()?;
-    Ok(true)
+    server.stop()
 }
 
 /// The bare server, as a process of its own.
