@@ -110,9 +110,8 @@ impl Client {
 
 /// A request with a bearer key, ready to be sent. No body where there is no text.
 pub(crate) fn request(address: &str, key: &str, method: &str, path: &str, body: &str) -> Vec<u8> {
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n"
-    );
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n");
     let length = if body.is_empty() {
         String::new()
     } else {

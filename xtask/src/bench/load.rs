@@ -17,10 +17,20 @@ pub(super) enum Load {
     CreateDelete,
     /// Make a conversation, add an item, list its items, delete it.
     CreateAddListDelete,
+    /// `CreateDelete`, over a store that seals, with nothing else of the server around it.
+    Sealed,
+    /// The same, over one that does not seal: what the one before it is to be compared with.
+    Clear,
 }
 
 impl Load {
-    pub(super) const ALL: &[Self] = &[Self::Hello, Self::CreateDelete, Self::CreateAddListDelete];
+    pub(super) const ALL: &[Self] = &[
+        Self::Hello,
+        Self::CreateDelete,
+        Self::CreateAddListDelete,
+        Self::Sealed,
+        Self::Clear,
+    ];
 
     /// Its name in the table.
     pub(super) const fn name(self) -> &'static str {
@@ -28,6 +38,8 @@ impl Load {
             Self::Hello => "hello",
             Self::CreateDelete => "create+delete",
             Self::CreateAddListDelete => "create+add+list+delete",
+            Self::Sealed => "create+delete, sealed, bare",
+            Self::Clear => "create+delete, in the clear, bare",
         }
     }
 }

@@ -94,7 +94,8 @@ impl Other {
 
     /// Creates and appends.
     async fn write(mut self, mut due: Instant) -> anyhow::Result<Times> {
-        let item = json!({"items": [{"role": "user", "content": "What is the capital of France?"}]});
+        let item =
+            json!({"items": [{"role": "user", "content": "What is the capital of France?"}]});
         let item = item.to_string();
         let create = self.request("POST", CONVERSATIONS, &item);
         while !self.is_over() {
@@ -115,7 +116,8 @@ impl Other {
 
     /// Deletes what it makes.
     async fn delete(mut self, mut due: Instant) -> anyhow::Result<Times> {
-        let item = json!({"items": [{"role": "user", "content": "What is the capital of France?"}]});
+        let item =
+            json!({"items": [{"role": "user", "content": "What is the capital of France?"}]});
         let create = self.request("POST", CONVERSATIONS, &item.to_string());
         while !self.is_over() {
             wait_for(due).await;

@@ -66,10 +66,7 @@ struct Planter {
 }
 
 impl Planter {
-    async fn work(
-        mut self,
-        jobs: Arc<Mutex<Vec<usize>>>,
-    ) -> anyhow::Result<Vec<(usize, String)>> {
+    async fn work(mut self, jobs: Arc<Mutex<Vec<usize>>>) -> anyhow::Result<Vec<(usize, String)>> {
         let mut made = Vec::new();
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
         while let Some(size) = next() {
