@@ -63,10 +63,21 @@ fn run_command(command: Command) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    let output = runtime.block_on(control::carry_out(&config, wanted))?;
+    let (output, refusal) = match runtime.block_on(control::carry_out(&config, wanted)) {
+        Ok(output) => (output, Ok(())),
+        Err(error) => {
+            let refusal = error.downcast_ref::<Refusal>();
+            let done = refusal.map_or_else(String::new, |refusal| refusal.done.clone());
+            (done.into(), Err(error))
+        }
+    };
     io::stdout()
-        .write_all(output.as_bytes())
-        .context("could not write to standard output")
+        .write_all(output.data.as_bytes())
+        .context("could not write to standard output")?;
+    if !output.note.is_empty() {
+        telemetry::complain(&output.note);
+    }
+    refusal
 }
 
 fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Config> {

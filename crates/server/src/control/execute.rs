@@ -5,22 +5,22 @@ use std::collections::BTreeSet;
 use parlance_dialects::DIALECTS;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::NAME_CHARS_MAX;
-use parlance_domain::service::NewKey;
+use parlance_domain::service::{Deleted, NewKey};
 use parlance_domain::{
     App, AppMode, ConversationRef, Error, Fault, Id, KeyId, KeyRecord, Principal, Project, Ref,
     Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Refusal, receipts};
+use super::{Command, Output, Refusal, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
     service: &Service,
     project: &str,
     command: Command,
-) -> Result<String, Refusal> {
+) -> Result<Output, Refusal> {
     let named = |name: &Option<String>| name.clone().unwrap_or_else(|| project.to_owned());
-    match command {
+    let data = match command {
         Command::CreateProject { name } => create_project(service, &name).await,
         Command::ListProjects => list_projects(service).await,
         Command::CreateApp {
@@ -61,7 +61,7 @@ pub(super) async fn execute(
             user,
         } => {
             let project = find_project(service, &named(&project)).await?;
-            erase(service, &project, conversation.as_deref(), user.as_deref()).await
+            return erase(service, &project, conversation.as_deref(), user.as_deref()).await;
         }
         Command::RevokeKey { project, id } => {
             revoke_key(
@@ -78,7 +78,8 @@ pub(super) async fn execute(
             let project = find_project(service, &named(&project)).await?;
             receipts::show(service, &project, &id).await
         }
-    }
+    };
+    data.map(Output::from)
 }
 
 async fn create_project(service: &Service, name: &str) -> Result<String, Refusal> {
@@ -262,20 +263,25 @@ async fn revoke_key(service: &Service, project: &Project, id: &str) -> Result<St
     }
 }
 
+/// Prints the receipts of what is erased, one a line.
 async fn erase(
     service: &Service,
     project: &Project,
     conversation: Option<&str>,
     user: Option<&str>,
-) -> Result<String, Refusal> {
+) -> Result<Output, Refusal> {
     let user = user.map(read_user).transpose()?;
-    let erased = match (conversation, user) {
+    let mut receipts = Vec::new();
+    let done = match (conversation, user) {
         (None, None) => {
             return Err(Refusal::usage(
                 "say what to erase: `--conversation ID` or `--user U`",
             ));
         }
-        (None, Some(user)) => service.erase_user(project.id, user).await.map_err(failed)?,
+        (None, Some(user)) => {
+            let done = |erased: Deleted| receipts.push(erased.receipt);
+            service.erase_user(project.id, user, done).await
+        }
         (Some(id), user) => {
             let read = |entry: &parlance_dialects::Entry| (entry.conversation)(id);
             let of = DIALECTS.iter().find_map(read).ok_or_else(|| {
@@ -284,29 +290,41 @@ async fn erase(
                 ))
             })?;
             let erased = erase_one(service, project, of, user).await?;
-            if !erased {
-                let message = format!(
-                    "there is no such conversation in project `{}`",
-                    project.name
-                );
-                return Err(Refusal::failed(message));
-            }
-            1
+            let erased = erased.ok_or_else(|| {
+                let name = &project.name;
+                Refusal::failed(format!("there is no such conversation in project `{name}`"))
+            })?;
+            receipts.push(erased.receipt);
+            Ok(())
         }
     };
-    Ok(format!("erased {erased} conversations\n"))
+    let count = receipts.len();
+    let mut data = String::new();
+    for receipt in receipts {
+        line(&mut data, &[&receipt.text()]);
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    let note = format!("erased {count} conversation{plural}");
+    match done {
+        Ok(()) => Ok(Output { data, note }),
+        Err(error) => Err(Refusal {
+            message: format!("{note}, then failed: {}", failed(error)),
+            wrong_usage: false,
+            done: data,
+        }),
+    }
 }
 
-/// Erases a conversation: whoever's it is, or only if it is the user's. False if it is not there.
+/// Erases a conversation: whoever's it is, or only if it is the user's. None if it is not there.
 async fn erase_one(
     service: &Service,
     project: &Project,
     of: ConversationRef,
     user: Option<User>,
-) -> Result<bool, Refusal> {
+) -> Result<Option<Deleted>, Refusal> {
     if user.is_none() {
         let erased = service.erase_conversation(project.id, of).await;
-        return Ok(erased.map_err(failed)?.is_some());
+        return erased.map_err(failed);
     }
     let who = Principal {
         project: project.id,
@@ -314,11 +332,11 @@ async fn erase_one(
         app: None,
     };
     match service.delete_conversation(&who, of, service.now()).await {
-        Ok(_) => Ok(true),
+        Ok(erased) => Ok(Some(erased)),
         Err(Error {
             fault: Fault::NotFound(_),
             ..
-        }) => Ok(false),
+        }) => Ok(None),
         Err(error) => Err(failed(error)),
     }
 }

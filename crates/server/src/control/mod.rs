@@ -58,11 +58,31 @@ pub(crate) enum Command {
     ShowReceipt { project: Option<String>, id: String },
 }
 
+/// What a command prints.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Output {
+    /// Data, for standard output.
+    pub(crate) data: String,
+    /// A line for whoever looks on, for standard error; nothing if it is empty.
+    pub(crate) note: String,
+}
+
+impl From<String> for Output {
+    fn from(data: String) -> Self {
+        Self {
+            data,
+            note: String::new(),
+        }
+    }
+}
+
 /// Why a command was not carried out, for its user.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) message: String,
     pub(crate) wrong_usage: bool,
+    /// Data about what had been done before it failed, for standard output.
+    pub(crate) done: String,
 }
 
 impl Refusal {
@@ -70,6 +90,7 @@ impl Refusal {
         Self {
             message: message.into(),
             wrong_usage: false,
+            done: String::new(),
         }
     }
 
@@ -77,6 +98,7 @@ impl Refusal {
         Self {
             message: message.into(),
             wrong_usage: true,
+            done: String::new(),
         }
     }
 }
@@ -90,7 +112,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Carries a command out, through the running server if there is one, and gives what to print.
-pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Result<String> {
+pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Result<Output> {
     let dir = DataDir::open(&config.data)?;
     let Some(_lock) = dir.lock()? else {
         return socket::send(&dir, &command).await;

@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Refusal};
+use super::{Command, Output, Refusal};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_STEP: Duration = Duration::from_millis(50);
 
-type Answer = Result<String, Refusal>;
+type Answer = Result<Output, Refusal>;
 
 /// The listening end.
 pub(crate) struct Control {
@@ -125,7 +125,7 @@ async fn answer(
 }
 
 /// Has the running server carry a command out.
-pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<String> {
+pub(super) async fn send(dir: &DataDir, command: &Command) -> anyhow::Result<Output> {
     let stream = connect(dir).await?;
     let (reader, mut writer) = stream.into_split();
     let mut bytes = serde_json::to_vec(command)?;
