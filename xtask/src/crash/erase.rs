@@ -105,6 +105,7 @@ impl Client {
             }
             Said::Unheard | Said::Unknown => {
                 self.counts.unknown += 1;
+                self.counts.orders += 1;
                 false
             }
         }

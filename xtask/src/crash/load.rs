@@ -53,6 +53,8 @@ pub(super) struct Counts {
     pub(super) acknowledged: BTreeMap<&'static str, u64>,
     /// Calls whose outcome was unknown when the server was killed.
     pub(super) unknown: u64,
+    /// Orders of operators among them.
+    pub(super) orders: u64,
     /// Answers that had begun when the server was killed.
     pub(super) streams: u64,
     /// Canaries that were sent.
@@ -389,6 +391,7 @@ impl Client {
             Came::Asked(Asked::Broken(bytes)) => {
                 let begun = !bytes.is_empty();
                 self.counts.unknown += 1;
+                self.counts.orders += u64::from(matches!(call.request, Request::Order(_)));
                 self.counts.streams += u64::from(begun);
                 let ended = is_stored(bytes);
                 return Outcome::Broken { begun, ended };

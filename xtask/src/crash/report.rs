@@ -57,8 +57,8 @@ impl Report {
         format!(
             "\nkills          {}, {} of them while starting; {rate:.1} a second; {} commands without a server\n\
              acknowledged   {}\n\
-             unknown        {} calls, {} of them answers that had begun; {} creates were done, {} turns \
-             were interrupted\n\
+             unknown        {} calls, {} of them operators', {} of them answers that had begun; {} creates \
+             were done, {} turns were interrupted\n\
              compared       {} conversations in four dialects, {} deleted ones by their ids\n\
              canaries       {} written; in the last search {living} of what lives and {gone} of what \
              does not; {} bytes searched\n",
@@ -67,6 +67,7 @@ impl Report {
             self.offline,
             kinds.join(", "),
             counts.unknown,
+            counts.orders,
             counts.streams,
             self.verdict.made,
             self.verdict.interrupted,
@@ -89,6 +90,7 @@ pub(super) fn sum(all: &[&Counts]) -> Counts {
             *sum.acknowledged.entry(kind).or_default() += count;
         }
         sum.unknown += counts.unknown;
+        sum.orders += counts.orders;
         sum.streams += counts.streams;
         sum.canaries += counts.canaries;
     }

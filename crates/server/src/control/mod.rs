@@ -6,8 +6,10 @@ mod receipts;
 mod socket;
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::bail;
+use parlance_upstream::Echo;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -123,7 +125,8 @@ pub(crate) async fn carry_out(config: &Config, command: Command) -> anyhow::Resu
             dir.path().display()
         );
     }
-    let wired = wire(config, &dir)?;
+    // No command asks a model.
+    let wired = wire(config, &dir, Arc::new(Echo))?;
     let output = execute::execute(&wired.service, &config.project, command).await;
     wired.tasks.shut_down().await;
     wired.store.close().await;

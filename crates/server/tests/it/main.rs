@@ -10,6 +10,8 @@
 mod commands;
 mod crash;
 mod listener;
+mod model;
 mod process;
 mod receipts;
 mod start;
+mod streams;

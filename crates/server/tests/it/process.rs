@@ -41,11 +41,17 @@ impl Place {
 
     /// Starts a server, with these variables, and waits until it listens.
     pub(crate) fn serve(&self, env: &[(&str, &str)]) -> Server {
+        let command = command(&["serve", "--listen", "127.0.0.1:0"], &self.data(), env);
+        self.start(command)
+    }
+
+    /// Starts a server by a command, and waits until it listens.
+    pub(crate) fn start(&self, mut command: Command) -> Server {
         let printed = File::options()
             .create(true)
             .append(true)
             .open(self.printed_to());
-        let mut child = command(&["serve", "--listen", "127.0.0.1:0"], &self.data(), env)
+        let mut child = command
             .stdout(printed.expect("a file"))
             .stderr(Stdio::piped())
             .spawn()

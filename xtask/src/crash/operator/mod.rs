@@ -317,6 +317,7 @@ impl Operator {
             Said::Unheard => false,
             Said::Unknown => {
                 self.counts.unknown += 1;
+                self.counts.orders += 1;
                 false
             }
         }
