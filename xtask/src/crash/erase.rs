@@ -1,7 +1,7 @@
 //! What an operator does with a client's conversations: all of them at once, while some are asked, or
 //! on the command line while no server runs.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use rand::RngExt;
 
@@ -14,6 +14,13 @@ use crate::http::Asked;
 
 /// What every receipt's id begins with.
 const RECEIPT: &str = "er_";
+
+/// What an order for the command line is about.
+pub(super) enum Erased {
+    One(Box<Conversation>),
+    /// The user, with so many conversations.
+    All(RangeInclusive<usize>),
+}
 
 /// Whether a conversation can be asked, with an outcome that nothing else disturbs.
 fn is_known(conversation: &Conversation) -> bool {
@@ -52,7 +59,8 @@ impl Client {
         let asked_too = self.learn(&mut another, &other, &too);
         self.conversations.extend([conversation, another]);
         let broken = asked.is_break() || asked_too.is_break();
-        if self.erased(&order, &said) && !broken {
+        let count = self.conversations.len();
+        if self.erased(&order, &said, count..=count) && !broken {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
@@ -60,7 +68,7 @@ impl Client {
     }
 
     /// The order to erase the user.
-    pub(super) fn order(&self) -> Option<Order> {
+    fn order(&self) -> Option<Order> {
         let user = self.alone.clone()?;
         Some(Order::EraseUser { user })
     }
@@ -75,19 +83,19 @@ impl Client {
     }
 
     /// Notes that all conversations are about to be deleted.
-    pub(super) fn leave(&mut self) {
+    fn leave(&mut self) {
         for conversation in &mut self.conversations {
             conversation.send(&Deed::Delete);
         }
     }
 
-    /// Notes what has come of the order to erase the user. False if that is not known.
-    pub(super) fn erased(&mut self, order: &Order, said: &Said) -> bool {
+    /// Notes what has come of the order to erase the user, which has to have erased so many
+    /// conversations. False if it is not known.
+    fn erased(&mut self, order: &Order, said: &Said, wanted: RangeInclusive<usize>) -> bool {
         match said {
             Said::Done(text) => {
-                let count = self.conversations.len();
                 let answer = came(Said::Done(text.clone()));
-                let receipts = self.receipts(&answer, count);
+                let receipts = self.receipts(&answer, wanted);
                 for conversation in std::mem::take(&mut self.conversations) {
                     self.bury(&conversation, None);
                 }
@@ -112,28 +120,33 @@ impl Client {
     }
 
     /// The receipts that an order has printed, which have to be so many.
-    pub(super) fn receipts(&mut self, came: &Came, wanted: usize) -> Vec<String> {
+    pub(super) fn receipts(&mut self, came: &Came, wanted: RangeInclusive<usize>) -> Vec<String> {
         let Came::Asked(Asked::Whole(answer)) = came else {
             return Vec::new();
         };
         let text = String::from_utf8_lossy(&answer.body);
         let lines = text.lines().filter(|line| line.starts_with(RECEIPT));
         let receipts: Vec<String> = lines.map(str::to_owned).collect();
-        if receipts.len() != wanted || text.lines().count() != wanted {
+        if !wanted.contains(&receipts.len()) || text.lines().count() != receipts.len() {
             let number = self.number;
             self.wrong.push(format!(
-                "client {number}: {wanted} conversations were erased, and it was told {text:?}"
+                "client {number}: {wanted:?} conversations were erased, and it was told {text:?}"
             ));
         }
         receipts
     }
 
     /// An order for the command line: the user, or one conversation, which is taken out.
-    pub(super) fn offline(&mut self) -> Option<(Call, Option<Conversation>)> {
-        if self.conversations.is_empty() {
-            return None;
-        }
+    pub(super) fn offline(&mut self) -> Option<(Call, Erased)> {
+        // Those that the kill has left in doubt may be gone.
+        let certain = |one: &Conversation| !one.leaving;
+        let certain: Vec<usize> = (0..self.conversations.len())
+            .filter(|at| self.conversations.get(*at).is_some_and(certain))
+            .collect();
+        let at = self.rng.random_range(0..certain.len().max(1));
+        let at = *certain.get(at)?;
         if let Some(order) = self.order().filter(|_| self.rng.random_bool(0.5)) {
+            let most = self.conversations.len() + self.making.len();
             self.leave();
             let call = Call {
                 dialect: Dialect::OpenAi,
@@ -142,31 +155,28 @@ impl Client {
                 reading: Reading::Whole,
                 may_fail: false,
             };
-            return Some((call, None));
+            return Some((call, Erased::All(certain.len()..=most)));
         }
-        let at = self.rng.random_range(0..self.conversations.len());
         let conversation = self.conversations.swap_remove(at);
         let call = erase(&conversation);
-        Some((call.clone(), Some(self.sent(conversation, &[&call]))))
+        let conversation = self.sent(conversation, &[&call]);
+        Some((call, Erased::One(Box::new(conversation))))
     }
 
     /// Notes what has come of it.
-    pub(super) fn offline_done(
-        &mut self,
-        call: &Call,
-        conversation: Option<Conversation>,
-        said: Said,
-    ) {
-        let Request::Order(order) = &call.request else {
-            return;
-        };
-        let Some(mut conversation) = conversation else {
-            self.erased(order, &said);
-            return;
-        };
-        let came = came(said);
-        // There is no connection that could be given up.
-        self.learn(&mut conversation, call, &came).is_break();
-        self.put_back(conversation, &[(call, &came)]);
+    pub(super) fn offline_done(&mut self, call: &Call, of: Erased, said: Said) {
+        match (of, &call.request) {
+            (Erased::One(mut conversation), _) => {
+                let came = came(said);
+                // There is no connection that could be given up.
+                self.learn(&mut conversation, call, &came).is_break();
+                self.put_back(*conversation, &[(call, &came)]);
+            }
+            (Erased::All(wanted), Request::Order(order)) => {
+                self.erased(order, &said, wanted);
+            }
+            // Nobody erases a user over HTTP.
+            (Erased::All(_), Request::Http(_)) => {}
+        }
     }
 }

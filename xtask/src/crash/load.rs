@@ -359,7 +359,7 @@ impl Client {
             Some((call, came)) => {
                 let receipt = match call.request {
                     Request::Http(_) => None,
-                    Request::Order(_) => self.receipts(came, 1).pop(),
+                    Request::Order(_) => self.receipts(came, 1..=1).pop(),
                 };
                 self.bury(&conversation, receipt);
             }

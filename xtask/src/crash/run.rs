@@ -266,11 +266,11 @@ impl Run {
         }
         let at = self.rng.random_range(0..self.clients.len());
         let mut client = self.clients.swap_remove(at);
-        if let Some((call, conversation)) = client.offline()
+        if let Some((call, erased)) = client.offline()
             && let Request::Order(order) = &call.request
         {
             let said = self.command(order)?;
-            client.offline_done(&call, conversation, said);
+            client.offline_done(&call, erased, said);
         }
         self.clients.push(client);
         self.clients.sort_by_key(|client| client.number);

@@ -72,7 +72,7 @@ impl Call {
     }
 
     /// Waits until nobody hears the model any more.
-    pub(crate) fn is_given_up(mut self) {
+    pub(crate) fn wait_until_given_up(mut self) {
         let mut nothing = Vec::new();
         let heard = self.stream.read_to_end(&mut nothing);
         assert_eq!(heard.expect("the connection ends"), 0);

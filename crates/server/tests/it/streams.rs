@@ -144,7 +144,7 @@ fn an_open_stream_ends_with_an_error_when_an_operator_erases_its_conversation() 
     );
     assert_eq!(alice.read(&server, &id), [404, 404]);
     ended_with_not_found(hers);
-    her_call.is_given_up();
+    her_call.wait_until_given_up();
     his_call.say("second");
     drop(his_call);
     let his_id = conversation(&his);
@@ -192,7 +192,7 @@ fn erasing_a_user_ends_all_of_their_streams_and_nobody_elses() {
     }
     for (stream, call, _) in hers {
         ended_with_not_found(stream);
-        call.is_given_up();
+        call.wait_until_given_up();
     }
     drop(his_call);
     assert!(names(&his.events()).ends_with(&["message_end", "workflow_finished"]));
@@ -217,7 +217,7 @@ fn a_question_that_waits_for_its_whole_answer_is_told_that_its_conversation_is_e
     let answer = read_answer(&mut asked.connection);
     assert_eq!(answer.status, 404, "{answer:?}");
     assert_eq!(answer.string("code"), "not_found");
-    call.is_given_up();
+    call.wait_until_given_up();
 }
 
 #[test]
