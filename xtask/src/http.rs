@@ -108,6 +108,19 @@ impl Client {
     }
 }
 
+/// A request with a bearer key, ready to be sent. No body where there is no text.
+pub(crate) fn request(address: &str, key: &str, method: &str, path: &str, body: &str) -> Vec<u8> {
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n");
+    let length = if body.is_empty() {
+        String::new()
+    } else {
+        let length = body.len();
+        format!("content-type: application/json\r\ncontent-length: {length}\r\n")
+    };
+    format!("{head}{length}\r\n{body}").into_bytes()
+}
+
 /// What has come of the body.
 fn body(answer: &[u8]) -> &[u8] {
     let start = find(answer, HEAD_END).map(|head| head + HEAD_END.len());

@@ -13,7 +13,7 @@ mod tools;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::tools::{Shop, complain, say};
 
@@ -26,6 +26,8 @@ cargo xtask test                            everything that must hold, SDK runs 
 cargo xtask tidy                            what the compiler does not check
 cargo xtask conformance [DIALECT] [--bless] the vendors' own SDKs against the server
 cargo xtask bench [--seconds N]             requests per second, beside a bare axum server
+cargo xtask bench --deletes [--sizes N,N...] [--count N]
+                                            deletes of large conversations, and what others notice
 cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict]
                                             kills of the server under load, and what is left
 cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
@@ -59,17 +61,11 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
                 .collect();
             conformance::command(&shop, &dialects, bless)
         }
-        ["bench"] => bench::command(&shop, bench::SECONDS_DEFAULT),
-        ["bench", "--seconds", seconds] => {
-            let seconds = seconds
-                .parse()
-                .context("`--seconds` takes a whole number")?;
-            bench::command(&shop, seconds)
-        }
+        ["bench", rest @ ..] => bench::command(&shop, rest),
         ["crash", rest @ ..] => crash::command(&shop, rest),
         // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
-        ["bench-run", rest @ ..] => bench::measure(rest),
+        ["bench-run", rest @ ..] => bench::measure(&shop, rest),
         ["crash-run", rest @ ..] => crash::run(&shop, rest),
         [] | ["help" | "--help" | "-h"] => {
             say(HELP);

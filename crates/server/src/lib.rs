@@ -16,5 +16,5 @@ mod serve;
 mod telemetry;
 mod wiring;
 
-pub use cli::run;
+pub use cli::{run, run_with};
 pub use config::Config;

@@ -1,6 +1,7 @@
 //! `parlance serve`: from an empty directory to the last answered request.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -11,6 +12,7 @@ use axum::routing::{any, get};
 use hyper::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
+use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -26,7 +28,7 @@ use crate::wiring::{Wired, wire};
 use crate::{background, bootstrap, http, receipts, telemetry};
 
 /// Serves until it is told to stop.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Result<()> {
     let dir = DataDir::create(&config.data)?;
     let Some(_lock) = dir.lock()? else {
         bail!("another process is using `{}`", dir.path().display());
@@ -37,7 +39,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         service,
         store,
         tasks,
-    } = wire(&config, &dir)?;
+    } = wire(&config, &dir, model)?;
     recover(&*store).await?;
     let listener = TcpListener::bind(&config.listen)
         .await

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
+use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, IdSource, Notary, Service, Settings, Store, SystemClock};
 use parlance_store::keyring::{Root, RootCommand};
 use parlance_store::sqlite::{self, Keys, Sqlite};
-use parlance_upstream::Echo;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -40,7 +40,7 @@ fn notary(store: &Sqlite) -> anyhow::Result<Notary> {
 }
 
 /// Opens the store and puts the service over it. The directory must be locked.
-pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
+pub(crate) fn wire(config: &Config, dir: &DataDir, model: Arc<dyn Model>) -> anyhow::Result<Wired> {
     let durability = match config.durability {
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,
@@ -68,7 +68,7 @@ pub(crate) fn wire(config: &Config, dir: &DataDir) -> anyhow::Result<Wired> {
     let port: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let ports = Ports {
         store: port,
-        model: Arc::new(Echo),
+        model,
         clock: Arc::clone(&clock),
         ids: Arc::new(IdSource::new(clock, seed)),
         tasks: tasks.clone(),

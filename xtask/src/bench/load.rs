@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::http::{Client, find};
+use crate::http::{Client, find, request};
 
 /// A way of using a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,10 +17,20 @@ pub(super) enum Load {
     CreateDelete,
     /// Make a conversation, add an item, list its items, delete it.
     CreateAddListDelete,
+    /// `CreateDelete`, over a store that seals, with nothing else of the server around it.
+    Sealed,
+    /// The same, over one that does not seal: what the one before it is to be compared with.
+    Clear,
 }
 
 impl Load {
-    pub(super) const ALL: &[Self] = &[Self::Hello, Self::CreateDelete, Self::CreateAddListDelete];
+    pub(super) const ALL: &[Self] = &[
+        Self::Hello,
+        Self::CreateDelete,
+        Self::CreateAddListDelete,
+        Self::Sealed,
+        Self::Clear,
+    ];
 
     /// Its name in the table.
     pub(super) const fn name(self) -> &'static str {
@@ -28,6 +38,8 @@ impl Load {
             Self::Hello => "hello",
             Self::CreateDelete => "create+delete",
             Self::CreateAddListDelete => "create+add+list+delete",
+            Self::Sealed => "create+delete, sealed, bare",
+            Self::Clear => "create+delete, in the clear, bare",
         }
     }
 }
@@ -111,20 +123,7 @@ struct Requests {
 
 impl Requests {
     fn new(address: &str, key: &str) -> Self {
-        let request = |method: &str, path: &str, body: &str| {
-            let head = format!(
-                "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n"
-            );
-            let length = if body.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    "content-type: application/json\r\ncontent-length: {}\r\n",
-                    body.len()
-                )
-            };
-            format!("{head}{length}\r\n{body}").into_bytes()
-        };
+        let request = |method, path: &str, body| request(address, key, method, path, body);
         let item = r#"{"items":[{"type":"message","role":"user","content":"What is the capital of France?"}]}"#;
         let conversations = "/openai/v1/conversations";
         let (one, its) = (

@@ -87,8 +87,13 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 /// The time that so many percent of the sorted `times` do not exceed.
-fn percentile(times: &[Duration], percent: usize) -> String {
-    let at = (times.len() * percent).div_ceil(100).saturating_sub(1);
+pub(super) fn percentile(times: &[Duration], percent: usize) -> String {
+    per_mille(times, percent * 10)
+}
+
+/// The same, for what is rare.
+pub(super) fn per_mille(times: &[Duration], per_mille: usize) -> String {
+    let at = (times.len() * per_mille).div_ceil(1_000).saturating_sub(1);
     times.get(at).map_or_else(
         || "-".to_owned(),
         |time| format!("{:.2} ms", time.as_secs_f64() * 1e3),

@@ -118,6 +118,19 @@ impl Server {
         Ok(output(&mut command)?.trim().to_owned())
     }
 
+    /// Starts a command and does not wait for it.
+    pub(crate) fn begin_command(&self, words: &[&str]) -> anyhow::Result<Child> {
+        let mut command = parlance(&self.binary, &self.folder);
+        command
+            .args(words)
+            .arg("--data")
+            .arg(self.folder.join("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().context("could not start a command")
+    }
+
     /// What the server has said.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()

@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::canary::canary;
+use super::control::Order;
 use super::dialect::{Dialect, Keys, decimal};
 use super::journal::{Conversation, Deed, Item, Kind, Pairs, Presence};
 
@@ -24,11 +25,21 @@ pub(super) enum Reading {
     Beginning,
 }
 
+/// How a call is made.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    /// Over HTTP.
+    Http(Vec<u8>),
+    /// By an operator.
+    Order(Order),
+}
+
 /// A call that is about to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
+    /// Whose words the answer has. An operator's are as plain as OpenAI's: the status says it all.
     pub(super) dialect: Dialect,
-    pub(super) request: Vec<u8>,
+    pub(super) request: Request,
     /// What it changes: one thing, or several when a conversation is made.
     pub(super) deeds: Vec<Deed>,
     pub(super) reading: Reading,
@@ -93,6 +104,21 @@ fn batch(rng: &mut StdRng, large: bool) -> Vec<Item> {
         .collect()
 }
 
+/// The order to erase a conversation.
+pub(super) fn erase(of: &Conversation) -> Call {
+    let id = match of.name.whole {
+        Some(_) => of.name.prefixed(),
+        None => of.name.decimal.to_string(),
+    };
+    Call {
+        dialect: Dialect::OpenAi,
+        request: Request::Order(Order::EraseConversation { id }),
+        deeds: vec![Deed::Delete],
+        reading: Reading::Whole,
+        may_fail: false,
+    }
+}
+
 /// Makes calls for a person.
 pub(super) struct Caller<'a> {
     pub(super) keys: &'a Keys,
@@ -110,7 +136,7 @@ impl Caller<'_> {
     ) -> Call {
         Call {
             dialect,
-            request: self.keys.request(dialect, method, path, body),
+            request: Request::Http(self.keys.request(dialect, method, path, body)),
             deeds: vec![deed],
             reading: Reading::Whole,
             may_fail: false,
@@ -208,8 +234,11 @@ impl Caller<'_> {
         call
     }
 
-    /// A delete, through any dialect.
+    /// A delete, through any dialect or by an operator.
     pub(super) fn delete(&mut self, of: &Conversation) -> Call {
+        if self.rng.random_bool(0.2) {
+            return erase(of);
+        }
         let dialect = match of.name.whole {
             Some(_) => self.dialect(),
             None => Dialect::Coze,

@@ -55,24 +55,35 @@ impl Keys {
         path: &str,
         body: Option<&Value>,
     ) -> Vec<u8> {
-        let key = match dialect {
-            Dialect::OpenHands => format!("x-session-api-key: {}", self.of(dialect)),
-            Dialect::OpenAi | Dialect::Dify | Dialect::Coze => {
-                format!("authorization: Bearer {}", self.of(dialect))
-            }
-        };
-        let name = dialect.name();
-        let head = format!("{method} /{name}{path} HTTP/1.1\r\nhost: crash\r\n{key}\r\n");
-        match body {
-            None => format!("{head}\r\n").into_bytes(),
-            Some(body) => {
-                let body = body.to_string();
-                let length = body.len();
-                format!(
-                    "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-                )
-                .into_bytes()
-            }
+        request(dialect, self.of(dialect), method, path, body)
+    }
+}
+
+/// A request in a dialect, ready to be sent.
+pub(super) fn request(
+    dialect: Dialect,
+    secret: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Vec<u8> {
+    let key = match dialect {
+        Dialect::OpenHands => format!("x-session-api-key: {secret}"),
+        Dialect::OpenAi | Dialect::Dify | Dialect::Coze => {
+            format!("authorization: Bearer {secret}")
+        }
+    };
+    let name = dialect.name();
+    let head = format!("{method} /{name}{path} HTTP/1.1\r\nhost: crash\r\n{key}\r\n");
+    match body {
+        None => format!("{head}\r\n").into_bytes(),
+        Some(body) => {
+            let body = body.to_string();
+            let length = body.len();
+            format!(
+                "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .into_bytes()
         }
     }
 }

@@ -10,15 +10,18 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::calls::{Call, Caller, Reading};
+use super::answers::{ids, is_good, is_stored, name};
+use super::calls::{Call, Caller, Reading, Request};
+use super::control::{Said, Socket};
 use super::dialect::{Dialect, Keys, Name, bits};
 use super::journal::{Conversation, Deed, Kind, Outcome};
-use crate::http::{Asked, Client as Line, find};
+use crate::http::{Answer, Asked, Client as Line};
 
 /// Conversations that a client keeps, about.
 const KEPT: usize = 10;
-/// What a stream says when the answer is stored.
-const STORED: &[u8] = b"\"message_end\"";
+
+/// Conversations of a user who is erased, at least.
+const ERASED_MIN: usize = 3;
 
 /// Moments at which a kill is worth the most.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ pub(super) struct Moments {
     pub(super) delete: Notify,
     /// A question was just sent.
     pub(super) ask: Notify,
+    /// An order was just sent.
+    pub(super) order: Notify,
 }
 
 /// A conversation that is deleted.
@@ -35,6 +40,8 @@ pub(super) struct Gone {
     pub(super) name: Name,
     /// One of its items.
     pub(super) item: Option<u128>,
+    /// The receipt, where an operator was told it.
+    pub(super) receipt: Option<String>,
     /// It was deleted since the last comparison.
     pub(super) fresh: bool,
 }
@@ -46,6 +53,8 @@ pub(super) struct Counts {
     pub(super) acknowledged: BTreeMap<&'static str, u64>,
     /// Calls whose outcome was unknown when the server was killed.
     pub(super) unknown: u64,
+    /// Orders of operators among them.
+    pub(super) orders: u64,
     /// Answers that had begun when the server was killed.
     pub(super) streams: u64,
     /// Canaries that were sent.
@@ -56,6 +65,8 @@ pub(super) struct Counts {
 pub(super) struct Client {
     pub(super) number: usize,
     pub(super) keys: Keys,
+    /// The user's name, where nobody else has the same user.
+    pub(super) alone: Option<String>,
     pub(super) rng: StdRng,
     pub(super) conversations: Vec<Conversation>,
     /// Conversations that may have been made.
@@ -67,28 +78,35 @@ pub(super) struct Client {
 }
 
 /// What has come of a call.
-enum Came {
+pub(super) enum Came {
     Asked(Asked),
     /// The client has left after the answer began.
     Left,
 }
 
-/// Connections to one server.
-struct Lines<'a> {
-    address: &'a str,
-    moments: &'a Moments,
+/// One server, while it lives.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) address: &'a str,
+    pub(super) socket: &'a Socket,
+    pub(super) moments: &'a Moments,
+}
+
+/// Connections to it.
+pub(super) struct Lines<'a> {
+    pub(super) place: Place<'a>,
     idle: Vec<Line>,
 }
 
 impl Lines<'_> {
-    async fn take(&mut self) -> Option<Line> {
+    pub(super) async fn take(&mut self) -> Option<Line> {
         match self.idle.pop() {
             Some(line) => Some(line),
-            None => Line::connect(self.address).await.ok(),
+            None => Line::connect(self.place.address).await.ok(),
         }
     }
 
-    fn give(&mut self, line: Line, came: &Came) {
+    pub(super) fn give(&mut self, line: Line, came: &Came) {
         if matches!(came, Came::Asked(Asked::Whole(_))) {
             self.idle.push(line);
         }
@@ -96,13 +114,19 @@ impl Lines<'_> {
 }
 
 /// Sends a call and reads its answer.
-async fn perform(line: &mut Line, call: &Call, moments: &Moments) -> Came {
-    if line.send(&call.request).await.is_err() {
+pub(super) async fn perform(line: &mut Line, call: &Call, place: Place<'_>) -> Came {
+    let request = match &call.request {
+        Request::Http(request) => request,
+        Request::Order(order) => {
+            return came(place.socket.order(order, &place.moments.order).await);
+        }
+    };
+    if line.send(request).await.is_err() {
         return Came::Asked(Asked::Broken(Vec::new()));
     }
     match call.deeds.first() {
-        Some(Deed::Delete) => moments.delete.notify_waiters(),
-        Some(Deed::Ask(..)) => moments.ask.notify_waiters(),
+        Some(Deed::Delete) => place.moments.delete.notify_waiters(),
+        Some(Deed::Ask(..)) => place.moments.ask.notify_waiters(),
         _ => {}
     }
     match call.reading {
@@ -112,19 +136,41 @@ async fn perform(line: &mut Line, call: &Call, moments: &Moments) -> Came {
     }
 }
 
+/// An order's outcome in the form of an answer.
+pub(super) fn came(said: Said) -> Came {
+    let answer = |status, text: String| {
+        let body = text.into_bytes();
+        Came::Asked(Asked::Whole(Answer { status, body }))
+    };
+    match said {
+        Said::Done(text) => answer(200, text),
+        Said::Refused(why) => answer(404, why),
+        Said::Unheard | Said::Unknown => Came::Asked(Asked::Broken(Vec::new())),
+    }
+}
+
 impl Client {
     /// Works until the server is gone.
-    pub(super) async fn work(mut self, address: String, moments: Arc<Moments>) -> Self {
-        let mut lines = Lines {
+    pub(super) async fn work(
+        mut self,
+        address: String,
+        socket: Socket,
+        moments: Arc<Moments>,
+    ) -> Self {
+        let place = Place {
             address: &address,
+            socket: &socket,
             moments: &moments,
+        };
+        let mut lines = Lines {
+            place,
             idle: Vec::new(),
         };
         while self.act(&mut lines).await.is_continue() {}
         self
     }
 
-    fn caller(&mut self) -> Caller<'_> {
+    pub(super) fn caller(&mut self) -> Caller<'_> {
         Caller {
             keys: &self.keys,
             rng: &mut self.rng,
@@ -137,6 +183,9 @@ impl Client {
         let fresh = if full { 0.02 } else { 0.3 };
         if count == 0 || self.rng.random_bool(fresh) {
             return self.create(lines).await;
+        }
+        if count >= ERASED_MIN && self.rng.random_bool(0.04) {
+            return self.erase_all(lines).await;
         }
         let at = self.rng.random_range(0..count);
         let conversation = self.conversations.swap_remove(at);
@@ -168,7 +217,7 @@ impl Client {
             made.send(deed);
         }
         self.counts.canaries += call.deeds.iter().map(Deed::canaries).sum::<usize>();
-        let came = perform(&mut line, &call, lines.moments).await;
+        let came = perform(&mut line, &call, lines.place).await;
         lines.give(line, &came);
         let outcome = self.outcome(&call, &came);
         let Some(name) = name(call.dialect, &came) else {
@@ -205,7 +254,7 @@ impl Client {
         let Some(mut line) = lines.take().await else {
             return (made, ControlFlow::Break(()));
         };
-        let came = perform(&mut line, look, lines.moments).await;
+        let came = perform(&mut line, look, lines.place).await;
         lines.give(line, &came);
         let Came::Asked(Asked::Whole(answer)) = &came else {
             return (made, ControlFlow::Break(()));
@@ -230,7 +279,7 @@ impl Client {
             return ControlFlow::Break(());
         };
         let mut conversation = self.sent(conversation, &[&call]);
-        let came = perform(&mut line, &call, lines.moments).await;
+        let came = perform(&mut line, &call, lines.place).await;
         lines.give(line, &came);
         let flow = self.learn(&mut conversation, &call, &came);
         self.put_back(conversation, &[(&call, &came)]);
@@ -250,10 +299,10 @@ impl Client {
             return ControlFlow::Break(());
         };
         let mut conversation = self.sent(conversation, &[&one, &other]);
-        let moments = lines.moments;
+        let place = lines.place;
         let (came, too) = tokio::join!(
-            perform(&mut first, &one, moments),
-            perform(&mut second, &other, moments)
+            perform(&mut first, &one, place),
+            perform(&mut second, &other, place)
         );
         lines.give(first, &came);
         lines.give(second, &too);
@@ -275,7 +324,7 @@ impl Client {
         }
     }
 
-    fn sent(&mut self, mut conversation: Conversation, calls: &[&Call]) -> Conversation {
+    pub(super) fn sent(&mut self, mut conversation: Conversation, calls: &[&Call]) -> Conversation {
         conversation.step += 1;
         for deed in calls.iter().flat_map(|call| &call.deeds) {
             self.counts.canaries += deed.canaries();
@@ -284,7 +333,7 @@ impl Client {
         conversation
     }
 
-    fn learn(
+    pub(super) fn learn(
         &mut self,
         conversation: &mut Conversation,
         call: &Call,
@@ -302,24 +351,30 @@ impl Client {
     }
 
     /// Keeps a conversation, unless it is deleted.
-    fn put_back(&mut self, conversation: Conversation, calls: &[(&Call, &Came)]) {
-        let deleted = calls.iter().any(|(call, came)| {
+    pub(super) fn put_back(&mut self, conversation: Conversation, calls: &[(&Call, &Came)]) {
+        let deleted = calls.iter().find(|(call, came)| {
             matches!(call.deeds.first(), Some(Deed::Delete)) && is_good(call.dialect, came)
         });
-        if deleted {
-            self.bury(&conversation);
-        } else {
-            self.conversations.push(conversation);
+        match deleted {
+            Some((call, came)) => {
+                let receipt = match call.request {
+                    Request::Http(_) => None,
+                    Request::Order(_) => self.receipts(came, 1..=1).pop(),
+                };
+                self.bury(&conversation, receipt);
+            }
+            None => self.conversations.push(conversation),
         }
     }
 
     /// Notes that a conversation is deleted.
-    pub(super) fn bury(&mut self, conversation: &Conversation) {
+    pub(super) fn bury(&mut self, conversation: &Conversation, receipt: Option<String>) {
         let messages = conversation.entries.iter().flat_map(|entry| &entry.items);
         let mut messages = messages.filter(|item| item.kind != Kind::Call);
         self.gone.push(Gone {
             name: conversation.name,
             item: messages.find_map(|item| item.id),
+            receipt,
             fresh: true,
         });
     }
@@ -336,15 +391,20 @@ impl Client {
             Came::Asked(Asked::Broken(bytes)) => {
                 let begun = !bytes.is_empty();
                 self.counts.unknown += 1;
+                self.counts.orders += u64::from(matches!(call.request, Request::Order(_)));
                 self.counts.streams += u64::from(begun);
-                let ended = find(bytes, STORED).is_some();
+                let ended = is_stored(bytes);
                 return Outcome::Broken { begun, ended };
             }
             Came::Asked(Asked::Whole(whole)) => whole,
         };
         if is_good(call.dialect, came) {
             let name = call.deeds.first().map_or("", Deed::name);
-            let name = if call.deeds.len() > 1 { "create" } else { name };
+            let name = match &call.request {
+                Request::Order(order) => order.name(),
+                Request::Http(_) if call.deeds.len() > 1 => "create",
+                Request::Http(_) => name,
+            };
             *self.counts.acknowledged.entry(name).or_default() += 1;
             return Outcome::Done(ids(call, &whole.body));
         }
@@ -382,65 +442,5 @@ pub(super) fn created(made: &mut Conversation, deeds: &[Deed], outcome: &Outcome
             }
             (_, Outcome::Refused) => {}
         }
-    }
-}
-
-/// Whether an answer says that it is done.
-fn is_good(dialect: Dialect, came: &Came) -> bool {
-    let Came::Asked(Asked::Whole(answer)) = came else {
-        return false;
-    };
-    if answer.status != 200 && answer.status != 204 {
-        return false;
-    }
-    let body = &answer.body;
-    match dialect {
-        Dialect::OpenAi => true,
-        Dialect::Dify => !body.starts_with(b"data: ") || find(body, STORED).is_some(),
-        Dialect::Coze => body.starts_with(b"{\"code\":0,"),
-        Dialect::OpenHands => body != b"false" && body != b"null",
-    }
-}
-
-/// The ids that an answer tells.
-fn ids(call: &Call, body: &[u8]) -> Vec<u128> {
-    let value = || serde_json::from_slice::<Value>(body).unwrap_or_default();
-    match (call.dialect, call.deeds.first()) {
-        (Dialect::OpenAi, Some(Deed::Add(_))) => {
-            let value = value();
-            let rows = value.get("data").and_then(Value::as_array);
-            let ids = rows.into_iter().flatten().filter_map(|row| row.get("id"));
-            ids.filter_map(|id| bits(id.as_str()?)).collect()
-        }
-        (Dialect::Coze, Some(Deed::Clear)) => {
-            let id = value()
-                .pointer("/data/id")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            id.and_then(|id| id.parse().ok()).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The id of a conversation that was made, where the answer tells it.
-fn name(dialect: Dialect, came: &Came) -> Option<Name> {
-    let body = match came {
-        Came::Asked(Asked::Whole(answer)) if is_good(dialect, came) => &answer.body,
-        Came::Asked(Asked::Broken(bytes)) => bytes,
-        Came::Asked(Asked::Whole(_)) | Came::Left => return None,
-    };
-    let key = match dialect {
-        Dialect::OpenAi | Dialect::Coze => "\"id\"",
-        Dialect::Dify | Dialect::OpenHands => "\"conversation_id\"",
-    };
-    let text = String::from_utf8_lossy(body);
-    let (_, rest) = text.split_once(key)?;
-    // A text that is cut off is none.
-    let mut parts = rest.split('"');
-    let (_, id, _) = (parts.next()?, parts.next()?, parts.next()?);
-    match dialect {
-        Dialect::Coze => id.parse().ok().map(Name::partial),
-        Dialect::OpenAi | Dialect::Dify | Dialect::OpenHands => bits(id).map(Name::of),
     }
 }

@@ -4,12 +4,16 @@
 //! The seed decides what is done and when; the order in which threads come to it stays the machine's,
 //! so that a seed leads to the same kinds of moments, not to the same interleaving.
 
+mod answers;
 mod calls;
 mod canary;
 mod check;
+mod control;
 mod dialect;
+mod erase;
 mod journal;
 mod load;
+mod operator;
 mod plant;
 mod read;
 mod report;

@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use rusqlite::{Connection, params};
 
 use super::journal::{Conversation, Known, Presence};
+use super::operator::Key;
 use super::run::Run;
 use super::verify::Depth;
 use super::{Canaries, Options};
@@ -16,61 +17,86 @@ const ROUNDS: usize = 4;
 struct Plant {
     /// What is shown.
     name: &'static str,
-    /// Words of the complaint that has to follow.
-    seen: &'static str,
+    /// What the complaint that has to follow begins with, or has within, and what it has after that.
+    seen: [&'static str; 2],
     damage: fn(&Connection, &mut Run) -> anyhow::Result<()>,
 }
 
-const PLANTS: &[Plant] = &[
-    Plant {
+/// Each group is damage that can be told apart when it is done to the same data.
+const PLANTS: &[&[Plant]] = &[
+    &[Plant {
         name: "a lost item that was acknowledged is seen",
-        seen: "was acknowledged and is not there",
+        seen: ["was acknowledged", "and is not there"],
         damage: lose_an_item,
-    },
-    Plant {
+    }],
+    &[Plant {
         name: "a deleted conversation that is back is seen",
-        seen: "was deleted and is listed",
+        seen: ["was deleted", "and is listed"],
         damage: bring_one_back,
-    },
-    Plant {
+    }],
+    &[Plant {
         name: "a call that is half there is seen",
-        seen: "a call is half there",
+        seen: ["a call", "is half there"],
         damage: tear_a_call,
-    },
-    Plant {
+    }],
+    &[Plant {
         name: "a lost conversation is seen",
-        seen: "is gone",
+        seen: ["conv_", "is gone"],
         damage: lose_a_conversation,
-    },
-    Plant {
+    }],
+    &[Plant {
         name: "a conversation that nobody made is seen",
-        seen: "nobody made",
+        seen: ["nobody made", "conv_"],
         damage: invent_one,
-    },
-    Plant {
-        name: "a lost title is seen",
-        seen: "the title is",
-        damage: lose_a_title,
-    },
+    }],
+    &[
+        Plant {
+            name: "a lost title is seen",
+            seen: ["the title is", "the journal has"],
+            damage: lose_a_title,
+        },
+        Plant {
+            name: "a lost key is seen",
+            seen: ["the key of", "was acknowledged and is not there"],
+            damage: lose_a_key,
+        },
+        Plant {
+            name: "a revoked key that works again is seen",
+            seen: ["was revoked", "and is active"],
+            damage: bring_a_key_back,
+        },
+        Plant {
+            name: "a lost app is seen",
+            seen: ["app app-", "was acknowledged and is not there"],
+            damage: lose_an_app,
+        },
+    ],
 ];
 
 /// Shows for each damage that it is seen; false if one is not.
 pub(super) fn prove(shop: &Shop, seed: u64) -> anyhow::Result<bool> {
     let mut all = true;
-    for plant in PLANTS {
-        let complaints = planted(shop, plant, seed).with_context(|| plant.name)?;
-        let seen = complaints.iter().any(|what| what.contains(plant.seen));
-        let said = if seen { "ok" } else { "NOT SEEN" };
-        say(&format!("  {}: {said}\n", plant.name));
-        if !seen {
-            say(&format!("    seen instead: {complaints:?}\n"));
+    for plants in PLANTS {
+        let complaints = planted(shop, plants, seed)?;
+        for Plant { name, seen, .. } in *plants {
+            let [before, after] = seen;
+            let says = |what: &String| {
+                let rest = what.split_once(before).map(|(_, rest)| rest);
+                rest.is_some_and(|rest| rest.contains(after))
+            };
+            let seen = complaints.iter().any(says);
+            let said = if seen { "ok" } else { "NOT SEEN" };
+            say(&format!("  {name}: {said}\n"));
+            if !seen {
+                say(&format!("    seen instead: {complaints:?}\n"));
+            }
+            all &= seen;
         }
-        all &= seen;
     }
     Ok(all)
 }
 
-fn planted(shop: &Shop, plant: &Plant, seed: u64) -> anyhow::Result<Vec<String>> {
+fn planted(shop: &Shop, plants: &[Plant], seed: u64) -> anyhow::Result<Vec<String>> {
     let options = Options {
         count: None,
         length: None,
@@ -89,7 +115,9 @@ fn planted(shop: &Shop, plant: &Plant, seed: u64) -> anyhow::Result<Vec<String>>
     run.server.kill()?;
     let file = run.server.folder().join("data").join("parlance.db");
     let db = Connection::open(file).context("could not open the database")?;
-    (plant.damage)(&db, &mut run)?;
+    for plant in plants {
+        (plant.damage)(&db, &mut run).with_context(|| plant.name)?;
+    }
     drop(db);
     run.server.restart()?;
     Ok(run.compare(Depth::Everything)?.wrong)
@@ -180,6 +208,31 @@ fn invent_one(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
     let living = any(run)?;
     let other = living.name.whole.unwrap_or_default() ^ (1 << 90);
     change(db, COPY, params![id(living), other.to_be_bytes()])
+}
+
+/// The id of a key of the operator's that is revoked, or that works.
+fn key(run: &Run, is_working: bool) -> anyhow::Result<u128> {
+    let mut keys = run.operator.yards.iter().flat_map(|yard| &yard.keys);
+    let fits = |key: &&Key| key.is_working() == Some(is_working) && key.id.is_some();
+    let key = keys.find(fits).context("no such key")?;
+    let id = key.id.as_deref().unwrap_or_default();
+    u128::from_str_radix(id, 16).context("a key's id is not hexadecimal")
+}
+
+fn lose_a_key(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let lose = "DELETE FROM keys WHERE id = ?1";
+    change(db, lose, params![key(run, true)?.to_be_bytes()])
+}
+
+fn bring_a_key_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let back = "UPDATE keys SET revoked_at = NULL WHERE id = ?1";
+    change(db, back, params![key(run, false)?.to_be_bytes()])
+}
+
+fn lose_an_app(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let mut apps = run.operator.yards.iter().flat_map(|yard| &yard.apps);
+    let app = apps.find(|app| app.is_known()).context("no app")?;
+    change(db, "DELETE FROM apps WHERE name = ?1", [&app.name])
 }
 
 fn lose_a_title(db: &Connection, run: &mut Run) -> anyhow::Result<()> {

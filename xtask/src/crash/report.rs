@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::load::{Client, Counts};
+use super::load::Counts;
 use super::verify::Verdict;
 
 /// What a run has counted.
@@ -12,6 +12,8 @@ pub(super) struct Report {
     pub(super) kills: u64,
     /// Kills while the server was starting.
     pub(super) early: u64,
+    /// Commands without a server, half of them killed.
+    pub(super) offline: u64,
     pub(super) verdict: Verdict,
     /// Bytes that were searched for canaries.
     pub(super) searched: u64,
@@ -53,17 +55,19 @@ impl Report {
             .collect();
         let (living, gone) = self.found;
         format!(
-            "\nkills          {}, {} of them while starting; {rate:.1} a second\n\
+            "\nkills          {}, {} of them while starting; {rate:.1} a second; {} commands without a server\n\
              acknowledged   {}\n\
-             unknown        {} calls, {} of them answers that had begun; {} creates were done, {} turns \
-             were interrupted\n\
+             unknown        {} calls, {} of them operators', {} of them answers that had begun; {} creates \
+             were done, {} turns were interrupted\n\
              compared       {} conversations in four dialects, {} deleted ones by their ids\n\
              canaries       {} written; in the last search {living} of what lives and {gone} of what \
              does not; {} bytes searched\n",
             self.kills,
             self.early,
+            self.offline,
             kinds.join(", "),
             counts.unknown,
+            counts.orders,
             counts.streams,
             self.verdict.made,
             self.verdict.interrupted,
@@ -75,17 +79,18 @@ impl Report {
     }
 }
 
-/// The sum of what clients have counted.
-pub(super) fn sum(all: &[Client]) -> Counts {
+/// The sum of what everybody has counted.
+pub(super) fn sum(all: &[&Counts]) -> Counts {
     let mut sum = Counts {
         acknowledged: BTreeMap::new(),
         ..Counts::default()
     };
-    for Client { counts, .. } in all {
+    for counts in all {
         for (kind, count) in &counts.acknowledged {
             *sum.acknowledged.entry(kind).or_default() += count;
         }
         sum.unknown += counts.unknown;
+        sum.orders += counts.orders;
         sum.streams += counts.streams;
         sum.canaries += counts.canaries;
     }

@@ -10,9 +10,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::calls::Request;
 use super::canary::{canary, search, write_control};
+use super::control::{Order, Said, Socket};
 use super::dialect::{Dialect, Keys};
 use super::load::{Client, Counts, Moments};
+use super::operator::Operator;
 use super::report::{Report, sum};
 use super::verify::{Depth, Verdict, living, verify};
 use super::{Canaries, Options};
@@ -22,12 +25,18 @@ use crate::tools::{Shop, complain, say};
 
 const USERS: usize = 4;
 const CLIENTS: usize = 16;
+/// Clients with a user of their own, who is erased now and then; their users come after the others.
+const ALONE: usize = 2;
 /// Kills between two lines of the report, and between two comparisons of everything.
 const LINE_EVERY: u64 = 50;
 /// Longest wait for the moment of a kill, in milliseconds.
 const LOAD_MS_MAX: u64 = 250;
 /// Complaints that are shown.
 const SHOWN_MAX: usize = 20;
+/// Longest wait before a command is killed, in microseconds.
+const COMMAND_US_MAX: u64 = 60_000;
+/// How often a command line is used before a restart.
+const OFFLINE: f64 = 0.1;
 
 /// When a server is killed.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +47,16 @@ enum Moment {
     Delete(Duration, Duration),
     /// The same for a question.
     Ask(Duration, Duration),
+    /// The same for an operator's order.
+    Order(Duration, Duration),
 }
 
 /// A server, its clients, and what they have seen.
 pub(super) struct Run {
     pub(super) server: Server,
     pub(super) clients: Vec<Client>,
+    pub(super) operator: Operator,
+    socket: Socket,
     runtime: Runtime,
     rng: StdRng,
     control: String,
@@ -60,12 +73,16 @@ impl Run {
         let server = Server::launch(binary, shop.scratch(task), &[])?;
         let control = write_control(server.folder(), &mut rng)?;
         let clients = clients(&server, &mut rng)?;
+        let operator = Operator::new(StdRng::seed_from_u64(rng.random()));
+        let socket = Socket::of(&server.folder().join("data"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         Ok(Self {
             server,
             clients,
+            operator,
+            socket,
             runtime: runtime.context("could not start the clients")?,
             rng,
             control,
@@ -78,7 +95,7 @@ impl Run {
     /// Kills as often as is asked for; false if anything was wrong.
     pub(super) fn through(mut self) -> bool {
         say(&format!(
-            "{CLIENTS} clients of {USERS} users; seed {}\n",
+            "{CLIENTS} clients of {USERS} users, {ALONE} with users of their own, an operator; seed {}\n",
             self.options.seed
         ));
         while !self.is_enough() {
@@ -116,7 +133,8 @@ impl Run {
     }
 
     fn counts(&self) -> Counts {
-        sum(&self.clients)
+        let clients = self.clients.iter().map(|client| &client.counts);
+        sum(&clients.chain([&self.operator.counts]).collect::<Vec<_>>())
     }
 
     fn is_enough(&self) -> bool {
@@ -136,6 +154,9 @@ impl Run {
         self.look_for_canaries()?;
         while self.rng.random_bool(0.15) {
             self.kill_early()?;
+        }
+        if self.rng.random_bool(OFFLINE) {
+            self.order_offline()?;
         }
         self.server.restart()?;
         let depth = if self.report.kills.is_multiple_of(LINE_EVERY) {
@@ -161,25 +182,36 @@ impl Run {
         let moments = Arc::new(Moments::default());
         let address = self.server.address().to_owned();
         let clients = std::mem::take(&mut self.clients);
-        let server = &mut self.server;
+        let operator = self.take_operator();
+        let (server, socket) = (&mut self.server, self.socket.clone());
         let work = async {
             let mut working = JoinSet::new();
             for client in clients {
-                working.spawn(client.work(address.clone(), Arc::clone(&moments)));
+                let (address, socket) = (address.clone(), socket.clone());
+                working.spawn(client.work(address, socket, Arc::clone(&moments)));
             }
+            let mut ordering = JoinSet::new();
+            ordering.spawn(operator.work(address.clone(), socket, Arc::clone(&moments)));
             wait(moment, &moments).await;
             server.kill()?;
             let mut clients = Vec::new();
             while let Some(client) = working.join_next().await {
                 clients.push(client.context("a client broke off")?);
             }
-            anyhow::Ok(clients)
+            let operator = ordering.join_next().await.context("no operator")?;
+            anyhow::Ok((clients, operator.context("the operator broke off")?))
         };
-        let mut clients = self.runtime.block_on(work)?;
+        let (mut clients, operator) = self.runtime.block_on(work)?;
         clients.sort_by_key(|client| client.number);
-        self.clients = clients;
+        (self.clients, self.operator) = (clients, operator);
         self.report.kills += 1;
         Ok(())
+    }
+
+    /// The operator, who comes back with what is done meanwhile.
+    fn take_operator(&mut self) -> Operator {
+        let nobody = Operator::new(StdRng::seed_from_u64(0));
+        std::mem::replace(&mut self.operator, nobody)
     }
 
     fn moment(&mut self) -> Moment {
@@ -189,8 +221,9 @@ impl Run {
         let tail = Duration::from_micros(self.rng.random_range(0..3_000));
         match kind {
             0..4 => Moment::After(long),
-            4..7 => Moment::Delete(short, tail),
-            _ => Moment::Ask(short, tail),
+            4..6 => Moment::Delete(short, tail),
+            6..8 => Moment::Ask(short, tail),
+            _ => Moment::Order(short, tail),
         }
     }
 
@@ -208,15 +241,58 @@ impl Run {
 
     pub(super) fn compare(&mut self, depth: Depth) -> anyhow::Result<Verdict> {
         let clients = std::mem::take(&mut self.clients);
+        let operator = self.take_operator();
         let address = self.server.address().to_owned();
         let comparing = async {
             ready(&address).await?;
-            verify(clients, &address, depth).await
+            let (clients, mut verdict) = verify(clients, &address, &self.socket, depth).await?;
+            let (operator, wrong) = operator.verify(&self.socket, &address, depth).await?;
+            verdict.wrong.extend(wrong);
+            anyhow::Ok((clients, operator, verdict))
         };
-        let (clients, verdict) = self.runtime.block_on(comparing)?;
-        self.clients = clients;
+        let (clients, operator, verdict) = self.runtime.block_on(comparing)?;
+        (self.clients, self.operator) = (clients, operator);
         self.report.count(&verdict);
         Ok(verdict)
+    }
+
+    /// Gives an order on the command line while no server runs, and kills that half of the time, too.
+    fn order_offline(&mut self) -> anyhow::Result<()> {
+        if self.rng.random_bool(0.4) {
+            let (order, about) = self.operator.next();
+            let said = self.command(&order)?;
+            self.operator.learn(&order, about, &said);
+            return Ok(());
+        }
+        let at = self.rng.random_range(0..self.clients.len());
+        let mut client = self.clients.swap_remove(at);
+        if let Some((call, erased)) = client.offline()
+            && let Request::Order(order) = &call.request
+        {
+            let said = self.command(order)?;
+            client.offline_done(&call, erased, said);
+        }
+        self.clients.push(client);
+        self.clients.sort_by_key(|client| client.number);
+        Ok(())
+    }
+
+    fn command(&mut self, order: &Order) -> anyhow::Result<Said> {
+        let mut child = self.server.begin_command(&order.words())?;
+        if self.rng.random_bool(0.5) {
+            let pause = Duration::from_micros(self.rng.random_range(0..COMMAND_US_MAX));
+            self.runtime.block_on(async { sleep(pause).await });
+            child.kill().context("could not kill a command")?;
+        }
+        self.report.offline += 1;
+        let done = child.wait_with_output();
+        let done = done.context("could not wait for a command")?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(match done.status.code() {
+            Some(0) => Said::Done(text(done.stdout)),
+            Some(_) => Said::Refused(text(done.stderr)),
+            None => Said::Unknown,
+        })
     }
 
     fn look_for_canaries(&mut self) -> anyhow::Result<()> {
@@ -271,6 +347,7 @@ async fn wait(moment: Moment, moments: &Moments) {
         }
         Moment::Delete(first, tail) => (first, &moments.delete, tail),
         Moment::Ask(first, tail) => (first, &moments.ask, tail),
+        Moment::Order(first, tail) => (first, &moments.order, tail),
     };
     sleep(first).await;
     if timeout(longest, sent.notified()).await.is_ok() && tail > Duration::from_millis(1) {
@@ -294,13 +371,13 @@ fn clients(server: &Server, rng: &mut StdRng) -> anyhow::Result<Vec<Client>> {
         .split_whitespace()
         .find_map(|word| word.strip_prefix("coze="));
     let bot = bot.context("the app has no id in Coze's form")?.to_owned();
-    let users: Vec<String> = (0..USERS)
+    let users: Vec<String> = (0..USERS + ALONE)
         .map(|_| format!("user-{}", canary(rng)))
         .collect();
     let mut keys = Vec::new();
-    // Two sets of keys for each user.
-    for number in 0..USERS * 2 {
-        let user = number % USERS;
+    // Two sets of keys for each user whom several clients have, then one for each of the others.
+    let twice = (0..USERS).chain(0..USERS);
+    for user in twice.chain(USERS..USERS + ALONE) {
         let name = users.get(user).map(String::as_str).unwrap_or_default();
         let key = |dialect: Dialect| {
             let words = [
@@ -320,18 +397,20 @@ fn clients(server: &Server, rng: &mut StdRng) -> anyhow::Result<Vec<Client>> {
             bot: bot.clone(),
         });
     }
-    let client = |number: usize| {
-        let keys = keys.get(number % keys.len())?.clone();
-        Some(Client {
-            number,
-            keys,
-            rng: StdRng::seed_from_u64(rng.random()),
-            conversations: Vec::new(),
-            making: Vec::new(),
-            gone: Vec::new(),
-            counts: Counts::default(),
-            wrong: Vec::new(),
-        })
+    let (shared, own) = keys.split_at(USERS * 2);
+    let shared = shared.iter().cycle().take(CLIENTS).map(|keys| (keys, None));
+    let own = own.iter().zip(users.iter().skip(USERS));
+    let own = own.map(|(keys, name)| (keys, Some(name.clone())));
+    let client = |(number, (keys, alone)): (usize, (&Keys, Option<String>))| Client {
+        number,
+        keys: keys.clone(),
+        alone,
+        rng: StdRng::seed_from_u64(rng.random()),
+        conversations: Vec::new(),
+        making: Vec::new(),
+        gone: Vec::new(),
+        counts: Counts::default(),
+        wrong: Vec::new(),
     };
-    Ok((0..CLIENTS).filter_map(client).collect())
+    Ok(shared.chain(own).enumerate().map(client).collect())
 }

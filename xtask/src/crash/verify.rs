@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use rand::RngExt;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::canary;
 use super::check::check;
+use super::control::{Order, Said, Socket};
 use super::dialect::{Dialect, Keys, Name};
 use super::journal::{Answered, Conversation, Deed, Outcome};
 use super::load::{Client, created};
@@ -59,6 +61,7 @@ impl Verdict {
 pub(super) async fn verify(
     mut clients: Vec<Client>,
     address: &str,
+    socket: &Socket,
     depth: Depth,
 ) -> anyhow::Result<(Vec<Client>, Verdict)> {
     let mut verdict = Verdict::default();
@@ -77,8 +80,8 @@ pub(super) async fn verify(
     let lists = Arc::new(lists);
     let mut running = JoinSet::new();
     for client in clients {
-        let address = address.to_owned();
-        running.spawn(compare(client, address, Arc::clone(&lists), depth));
+        let (address, socket) = (address.to_owned(), socket.clone());
+        running.spawn(compare(client, address, socket, Arc::clone(&lists), depth));
     }
     let mut clients = Vec::new();
     while let Some(done) = running.join_next().await {
@@ -197,6 +200,7 @@ fn wrote(deeds: &[Deed], canaries: &BTreeSet<String>) -> bool {
 async fn compare(
     mut client: Client,
     address: String,
+    socket: Socket,
     lists: Arc<BTreeMap<usize, Lists>>,
     depth: Depth,
 ) -> anyhow::Result<(Client, Verdict)> {
@@ -212,7 +216,7 @@ async fn compare(
         let label = label(&client, &conversation);
         match (is_listed(conversation.name), conversation.leaving) {
             (false, true) => {
-                client.bury(&conversation);
+                client.bury(&conversation, None);
                 continue;
             }
             (false, false) => {
@@ -245,7 +249,7 @@ async fn compare(
             .wrong
             .push(format!("{decimal} was deleted and is listed"));
     }
-    seek(&mut client, &mut reader, &mut verdict, depth).await?;
+    seek(&mut client, &mut reader, &socket, &mut verdict, depth).await?;
     Ok((client, verdict))
 }
 
@@ -272,6 +276,7 @@ fn label(client: &Client, conversation: &Conversation) -> String {
 async fn seek(
     client: &mut Client,
     reader: &mut Reader<'_>,
+    socket: &Socket,
     verdict: &mut Verdict,
     depth: Depth,
 ) -> anyhow::Result<()> {
@@ -295,6 +300,14 @@ async fn seek(
             verdict
                 .wrong
                 .push(format!("{decimal} was deleted: {remains}"));
+        }
+        if let Some(id) = gone.receipt.clone() {
+            let order = Order::ShowReceipt { id };
+            let said = socket.order(&order, &Notify::new()).await;
+            if !matches!(said, Said::Done(_)) {
+                let wrong = format!("{order:?} is answered {said:?}");
+                verdict.wrong.push(wrong);
+            }
         }
     }
     Ok(())

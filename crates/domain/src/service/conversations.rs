@@ -226,8 +226,14 @@ impl Service {
     }
 
     /// Deletes all conversations of a user of the project, one after the other, those included that
-    /// are made meanwhile. Gives their number.
-    pub async fn erase_user(&self, project: ProjectId, user: User) -> Result<u64, Error> {
+    /// are made meanwhile. Tells of each when it is done, so that whoever asks knows of them even where
+    /// a later one fails.
+    pub async fn erase_user(
+        &self,
+        project: ProjectId,
+        user: User,
+        mut done: impl FnMut(Deleted) + Send,
+    ) -> Result<(), Error> {
         let who = Principal {
             project,
             user: Some(user),
@@ -240,16 +246,15 @@ impl Service {
             app: None,
             rows_max: ERASED_AT_A_TIME,
         };
-        let mut erased = 0;
         loop {
             let page = self.conversations(&who, &query).await?;
             if page.rows.is_empty() {
-                return Ok(erased);
+                return Ok(());
             }
             for conversation in page.rows {
                 let of = conversation.id.into();
                 match self.delete_conversation(&who, of, self.now()).await {
-                    Ok(_) => erased += 1,
+                    Ok(deleted) => done(deleted),
                     // Somebody else was faster.
                     Err(Error {
                         fault: Fault::NotFound(Noun::Conversation),

@@ -3,12 +3,16 @@
 mod args;
 mod verify;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
+use parlance_domain::upstream::Model;
+use parlance_upstream::Echo;
 
 use crate::config::{Config, Overrides};
 use crate::control::{self, Command as Wanted, Refusal};
@@ -20,10 +24,16 @@ const WRONG_USAGE: u8 = 2;
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    run_with(std::env::args_os(), Arc::new(Echo))
+}
+
+/// Runs a command line, the program's name before its words, where this model answers: for programs
+/// that bring one of their own. Ends the process where the words cannot be read.
+pub fn run_with(words: impl IntoIterator<Item = OsString>, model: Arc<dyn Model>) -> ExitCode {
+    let cli = Cli::parse_from(words);
     let done = match cli.command {
-        None => run_server(&cli.serve),
-        Some(Command::Serve(args)) => run_server(&args),
+        None => run_server(&cli.serve, model),
+        Some(Command::Serve(args)) => run_server(&args, model),
         Some(Command::Receipts {
             command: Receipts::Verify(args),
         }) => verify::verify(&args),
@@ -44,7 +54,7 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn run_server(args: &args::Serve) -> anyhow::Result<()> {
+fn run_server(args: &args::Serve, model: Arc<dyn Model>) -> anyhow::Result<()> {
     let config = load(&args.common, |overrides| {
         overrides.listen.clone_from(&args.listen);
         overrides.model_url.clone_from(&args.model_url);
@@ -57,7 +67,7 @@ fn run_server(args: &args::Serve) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    runtime.block_on(serve::serve(config))
+    runtime.block_on(serve::serve(config, model))
 }
 
 fn run_command(command: Command) -> anyhow::Result<()> {

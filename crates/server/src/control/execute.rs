@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use parlance_dialects::DIALECTS;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::NAME_CHARS_MAX;
-use parlance_domain::service::NewKey;
+use parlance_domain::service::{Deleted, NewKey};
 use parlance_domain::{
     App, AppMode, ConversationRef, Error, Fault, Id, KeyId, KeyRecord, Principal, Project, Ref,
     Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Output, Refusal, receipts};
+use super::{Command, Output, Piece, Refusal, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
@@ -61,7 +61,7 @@ pub(super) async fn execute(
             user,
         } => {
             let project = find_project(service, &named(&project)).await?;
-            erase(service, &project, conversation.as_deref(), user.as_deref()).await
+            return erase(service, &project, conversation.as_deref(), user.as_deref()).await;
         }
         Command::RevokeKey { project, id } => {
             revoke_key(
@@ -265,20 +265,25 @@ async fn revoke_key(service: &Service, project: &Project, id: &str) -> Result<St
     }
 }
 
+/// Prints the receipts of what is erased, one a line.
 async fn erase(
     service: &Service,
     project: &Project,
     conversation: Option<&str>,
     user: Option<&str>,
-) -> Result<String, Refusal> {
+) -> Result<Output, Refusal> {
     let user = user.map(read_user).transpose()?;
-    let erased = match (conversation, user) {
+    let mut receipts = Vec::new();
+    let done = match (conversation, user) {
         (None, None) => {
             return Err(Refusal::usage(
                 "say what to erase: `--conversation ID` or `--user U`",
             ));
         }
-        (None, Some(user)) => service.erase_user(project.id, user).await.map_err(failed)?,
+        (None, Some(user)) => {
+            let done = |erased: Deleted| receipts.push(erased.receipt);
+            service.erase_user(project.id, user, done).await
+        }
         (Some(id), user) => {
             let read = |entry: &parlance_dialects::Entry| (entry.conversation)(id);
             let of = DIALECTS.iter().find_map(read).ok_or_else(|| {
@@ -287,29 +292,43 @@ async fn erase(
                 ))
             })?;
             let erased = erase_one(service, project, of, user).await?;
-            if !erased {
-                let message = format!(
-                    "there is no such conversation in project `{}`",
-                    project.name
-                );
-                return Err(Refusal::failed(message));
-            }
-            1
+            let erased = erased.ok_or_else(|| {
+                let name = &project.name;
+                Refusal::failed(format!("there is no such conversation in project `{name}`"))
+            })?;
+            receipts.push(erased.receipt);
+            Ok(())
         }
     };
-    Ok(format!("erased {erased} conversations\n"))
+    let count = receipts.len();
+    let mut data = String::new();
+    for receipt in receipts {
+        line(&mut data, &[&receipt.text()]);
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    let note = format!("erased {count} conversation{plural}");
+    match done {
+        Ok(()) => Ok(Output::Said(
+            [Piece::Data(data), Piece::Note(note)].into(),
+            None,
+        )),
+        Err(error) => {
+            let refusal = Refusal::failed(format!("{note}, then failed: {}", failed(error)));
+            Ok(Output::Said([Piece::Data(data)].into(), Some(refusal)))
+        }
+    }
 }
 
-/// Erases a conversation: whoever's it is, or only if it is the user's. False if it is not there.
+/// Erases a conversation: whoever's it is, or only if it is the user's. None if it is not there.
 async fn erase_one(
     service: &Service,
     project: &Project,
     of: ConversationRef,
     user: Option<User>,
-) -> Result<bool, Refusal> {
+) -> Result<Option<Deleted>, Refusal> {
     if user.is_none() {
         let erased = service.erase_conversation(project.id, of).await;
-        return Ok(erased.map_err(failed)?.is_some());
+        return erased.map_err(failed);
     }
     let who = Principal {
         project: project.id,
@@ -317,11 +336,11 @@ async fn erase_one(
         app: None,
     };
     match service.delete_conversation(&who, of, service.now()).await {
-        Ok(_) => Ok(true),
+        Ok(erased) => Ok(Some(erased)),
         Err(Error {
             fault: Fault::NotFound(_),
             ..
-        }) => Ok(false),
+        }) => Ok(None),
         Err(error) => Err(failed(error)),
     }
 }

@@ -5,15 +5,19 @@ mod execute;
 mod receipts;
 mod socket;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use parlance_domain::service::LogExport;
+use parlance_upstream::Echo;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::telemetry;
 use crate::wiring::wire;
 
 pub(crate) use execute::time;
@@ -65,27 +69,46 @@ pub(crate) enum Command {
     ShowReceiptsKey,
 }
 
+/// Something that a command prints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Piece {
+    /// Data, for standard output.
+    Data(String),
+    /// A line for whoever looks on, for standard error.
+    Note(String),
+}
+
 /// What a command gives to print, piece by piece.
 pub(crate) enum Output {
-    /// One piece, until it is taken.
-    Text(Option<String>),
+    /// Pieces that are there, and why there are no more if something has failed after them.
+    Said(VecDeque<Piece>, Option<Refusal>),
     /// As many pieces as the log has.
     Log(Box<LogExport>),
 }
 
 impl Output {
     /// The next piece; none at the end.
-    async fn next(&mut self) -> Result<Option<String>, Refusal> {
+    async fn next(&mut self) -> Result<Option<Piece>, Refusal> {
         match self {
-            Self::Text(text) => Ok(text.take()),
-            Self::Log(export) => export.next().await.map_err(execute::failed),
+            Self::Said(pieces, refusal) => match (pieces.pop_front(), refusal.take()) {
+                (None, Some(refusal)) => Err(refusal),
+                (piece, later) => {
+                    *refusal = later;
+                    Ok(piece)
+                }
+            },
+            Self::Log(export) => {
+                let piece = export.next().await.map_err(execute::failed)?;
+                Ok(piece.map(Piece::Data))
+            }
         }
     }
 }
 
 impl From<String> for Output {
-    fn from(text: String) -> Self {
-        Self::Text(Some(text))
+    fn from(data: String) -> Self {
+        Self::Said([Piece::Data(data)].into(), None)
     }
 }
 
@@ -136,7 +159,7 @@ pub(crate) async fn carry_out(
             dir.path().display()
         );
     }
-    let wired = wire(config, &dir)?;
+    let wired = wire(config, &dir, Arc::new(Echo))?;
     let done = match execute::execute(&wired.service, &config.project, command).await {
         Ok(output) => print_all(output, out).await,
         Err(refusal) => Err(refusal.into()),
@@ -153,7 +176,14 @@ async fn print_all(mut output: Output, out: &mut (dyn Write + Send)) -> anyhow::
     Ok(())
 }
 
-fn print(piece: &str, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    out.write_all(piece.as_bytes())
-        .context("could not write to standard output")
+fn print(piece: &Piece, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    match piece {
+        Piece::Data(data) => out
+            .write_all(data.as_bytes())
+            .context("could not write to standard output"),
+        Piece::Note(note) => {
+            telemetry::complain(note);
+            Ok(())
+        }
+    }
 }

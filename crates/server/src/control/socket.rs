@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Refusal, print};
+use super::{Command, Piece, Refusal, print};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -32,7 +32,7 @@ const PATIENCE_STEP: Duration = Duration::from_millis(50);
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// One line of an answer: a piece of what is printed, or none at the end.
-type Piece = Result<Option<String>, Refusal>;
+type Line = Result<Option<Piece>, Refusal>;
 
 /// The listening end.
 pub(crate) struct Control {
@@ -123,7 +123,7 @@ async fn answer(
         )),
     };
     loop {
-        let piece: Piece = match &mut output {
+        let piece: Line = match &mut output {
             Ok(output) => output.next().await,
             Err(refusal) => Err(refusal.clone()),
         };
@@ -170,7 +170,7 @@ pub(super) async fn send(
         if read.context("the server does not answer")? == 0 {
             bail!("the server went away; whether the command was carried out is not known");
         }
-        let piece: Piece =
+        let piece: Line =
             serde_json::from_str(&line).context("the server's answer is not right")?;
         match piece? {
             Some(piece) => print(&piece, out)?,

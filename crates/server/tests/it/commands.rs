@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::process::{Place, command};
+use crate::process::{Place, Ran, command};
 
 const RETRIEVE: &str = "/openai/v1/conversations/conv_00000000000000000000000000000000";
 
@@ -177,8 +177,19 @@ fn make(server: &crate::process::Server, key: &str) -> String {
         .string("id")
 }
 
+/// How many conversations were erased: each is named by its receipt, which is there.
+fn erased(place: &Place, ran: &Ran) -> usize {
+    let listed = place.run(&["receipts", "list"]).stdout;
+    for receipt in ran.stdout.lines() {
+        let is = |line: &str| line.starts_with(&format!("{receipt}  "));
+        assert!(receipt.starts_with("er_"), "{ran:?}");
+        assert_eq!(listed.lines().filter(|line| is(line)).count(), 1);
+    }
+    ran.stdout.lines().count()
+}
+
 #[test]
-fn erasing_works_beside_a_running_server_and_without_one() {
+fn erasing_prints_receipts_beside_a_running_server_and_without_one() {
     let place = Place::new();
     let server = place.serve(&[]);
     let alice = place.run(&["keys", "create", "--dialect", "openai", "--user", "alice"]);
@@ -193,23 +204,24 @@ fn erasing_works_beside_a_running_server_and_without_one() {
     // Its caches are warm: everything was just written, and is read here.
     assert!(hers.iter().all(|id| read(&server, &alice, id) == 200));
     let one = place.run(&["erase", "--conversation", &hers[0]]);
-    assert_eq!(
-        (one.code, one.stdout.as_str()),
-        (0, "erased 1 conversations\n"),
-        "{one:?}"
-    );
+    assert_eq!((one.code, erased(&place, &one)), (0, 1), "{one:?}");
+    assert_eq!(one.stderr, "erased 1 conversation\n");
     assert_eq!(read(&server, &alice, &hers[0]), 404);
     let not_bobs = place.run(&["erase", "--conversation", &hers[1], "--user", "bob"]);
     assert_eq!(not_bobs.code, 1);
     assert_eq!(read(&server, &alice, &hers[1]), 200);
     let rest = place.run(&["erase", "--user", "alice", "--yes"]);
-    assert_eq!(rest.stdout, "erased 2 conversations\n", "{rest:?}");
+    assert_eq!((rest.code, erased(&place, &rest)), (0, 2), "{rest:?}");
+    assert_eq!(rest.stderr, "erased 2 conversations\n");
     assert!(hers.iter().all(|id| read(&server, &alice, id) == 404));
     assert_eq!(read(&server, &nobody, &others), 200);
     drop(server);
     let none = place.run(&["erase", "--user", "alice"]);
-    assert_eq!(none.stdout, "erased 0 conversations\n", "{none:?}");
-    assert_eq!(place.run(&["erase", "--conversation", &others]).code, 0);
+    assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{none:?}");
+    assert_eq!(none.stderr, "erased 0 conversations\n");
+    let one = place.run(&["erase", "--conversation", &others]);
+    assert_eq!((one.code, erased(&place, &one)), (0, 1), "{one:?}");
+    assert_eq!(place.run(&["receipts", "list"]).stdout.lines().count(), 4);
     let server = place.serve(&[]);
     assert_eq!(read(&server, &nobody, &others), 404);
 }

@@ -10,8 +10,10 @@
 mod commands;
 mod crash;
 mod listener;
+mod model;
 mod process;
 mod receipt_log;
 mod receipts;
 mod receipts_http;
 mod start;
+mod streams;

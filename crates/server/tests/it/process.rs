@@ -41,7 +41,12 @@ impl Place {
 
     /// Starts a server, with these variables, and waits until it listens.
     pub(crate) fn serve(&self, env: &[(&str, &str)]) -> Server {
-        let (server, mut stderr) = self.start(env);
+        self.start(self.command(env))
+    }
+
+    /// Starts a server by a command, and waits until it listens.
+    pub(crate) fn start(&self, command: Command) -> Server {
+        let (server, mut stderr) = self.launch(command);
         let written = Arc::clone(&server.log);
         std::thread::spawn(move || {
             let mut line = String::new();
@@ -55,15 +60,19 @@ impl Place {
 
     /// Starts a server whose log nobody can read once it listens.
     pub(crate) fn serve_unheard(&self) -> Server {
-        self.start(&[]).0
+        self.launch(self.command(&[])).0
     }
 
-    fn start(&self, env: &[(&str, &str)]) -> (Server, BufReader<ChildStderr>) {
+    fn command(&self, env: &[(&str, &str)]) -> Command {
+        command(&["serve", "--listen", "127.0.0.1:0"], &self.data(), env)
+    }
+
+    fn launch(&self, mut command: Command) -> (Server, BufReader<ChildStderr>) {
         let printed = File::options()
             .create(true)
             .append(true)
             .open(self.printed_to());
-        let mut child = command(&["serve", "--listen", "127.0.0.1:0"], &self.data(), env)
+        let mut child = command
             .stdout(printed.expect("a file"))
             .stderr(Stdio::piped())
             .spawn()
