@@ -3,13 +3,13 @@
 //! Invariant: a write checks before it changes, so a refusal of a batch's only write has changed
 //! nothing. See [`refuses_first`] for the exceptions.
 
-use parlance_domain::limits::{PURGE_INLINE_BYTES_MAX, PURGE_INLINE_ITEMS_MAX};
-use parlance_domain::model::{ItemsBucket, first_section};
+use parlance_domain::SectionId;
+use parlance_domain::model::first_section;
 use parlance_domain::store::{Outcome, StoreError};
-use parlance_domain::{ConversationId, SectionId};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, What};
+use super::bury::bury;
+use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
 use super::search::{ItemAt, find_item};
 use super::sql;
 use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
@@ -82,17 +82,17 @@ fn check(db: &Connection, who: &Who, require: &AsRead) -> Result<(), Trouble> {
 }
 
 /// A conversation as far as writes are concerned.
-struct Head {
-    id: Bits,
-    app: Bits,
-    updated_at: i64,
+pub(super) struct Head {
+    pub(super) id: Bits,
+    pub(super) app: Bits,
+    pub(super) updated_at: i64,
     section: Option<Bits>,
-    running: Option<Bits>,
-    next_seq: i64,
+    pub(super) running: Option<Bits>,
+    pub(super) next_seq: i64,
     last_item: Option<Bits>,
-    turns: i64,
+    pub(super) turns: i64,
     key: KeyRef,
-    owner: Owner,
+    pub(super) owner: Owner,
 }
 
 /// A conversation that was found to be the principal's.
@@ -166,7 +166,7 @@ fn write(
     }
     let mut head = head(db, who, change.of)?;
     if let What::Delete(burial) = &change.what {
-        let deleted = delete(db, who, &head, change.at, burial)?;
+        let deleted = bury(db, who, &head, change.at, burial)?;
         erased.push(head.key);
         return Ok(deleted);
     }
@@ -434,69 +434,4 @@ fn remove_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<()
     db.prepare_cached(sql::REMOVE_ITEM)?
         .execute(params![who.project, head.id, item.seq])?;
     Ok(())
-}
-
-/// Takes the conversation away and leaves a tombstone, which keeps its place in lists as it was.
-/// What is in it goes at once if it is little, else with the sweep. Its receipt begins, to be signed
-/// when everybody has been answered.
-fn delete(
-    db: &Connection,
-    who: &Who,
-    head: &Head,
-    at: i64,
-    burial: &Burial,
-) -> Result<Outcome, Trouble> {
-    let rows = head.next_seq.saturating_add(head.turns);
-    let waits = rows > number(PURGE_INLINE_ITEMS_MAX) || !is_light(db, who, head)?;
-    let begun = db.prepare_cached(sql::BEGIN_RECEIPT)?.execute(params![
-        who.project,
-        head.id,
-        burial.receipt,
-        burial.requested_at,
-        at,
-        ItemsBucket::of(count(head.next_seq)).digits(),
-        waits,
-    ])?;
-    if begun == 0 {
-        return Err(StoreError::IdClash.into());
-    }
-    db.prepare_cached(sql::DELETE)?
-        .execute(params![who.project, head.id])?;
-    db.prepare_cached(sql::BURY)?.execute(params![
-        who.project,
-        head.id,
-        head.app,
-        head.owner,
-        head.updated_at,
-        at,
-        burial.receipt,
-    ])?;
-    if waits {
-        db.prepare_cached(sql::PURGE_LATER)?.execute(params![
-            who.project,
-            head.id,
-            burial.receipt
-        ])?;
-    } else if rows > 0 {
-        for purge in [sql::PURGE_ITEMS, sql::PURGE_ALIASES, sql::PURGE_TURNS] {
-            db.prepare_cached(purge)?
-                .execute(params![who.project, head.id])?;
-        }
-    }
-    Ok(Outcome::Deleted {
-        conversation: head.id.id::<ConversationId>(),
-        running: head.running.map(Bits::id),
-        receipt: burial.receipt.id(),
-    })
-}
-
-/// Whether there is so little in a conversation that others can wait while it is overwritten.
-fn is_light(db: &Connection, who: &Who, head: &Head) -> Result<bool, Trouble> {
-    if head.next_seq == 0 {
-        return Ok(true);
-    }
-    let bytes: i64 = db
-        .prepare_cached(sql::ITEM_BYTES)?
-        .query_row(params![who.project, head.id], |row| row.get(0))?;
-    Ok(bytes <= number(PURGE_INLINE_BYTES_MAX))
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod apply;
+mod bury;
 mod encode;
 mod host;
 mod list;
