@@ -7,32 +7,41 @@ use parlance_domain::{AppMode, Scopes, Service};
 
 const NAME: &str = "default";
 
-/// Makes what there has to be, and gives the text that shows it, once; none if there is a project
-/// already. `base` is the server's own URL.
+/// Makes what there has to be, and gives the text that shows it, once; none if it is there already. A
+/// first start that was killed before it had made a key is finished. `base` is the server's own URL.
 pub(crate) async fn bootstrap(
     service: &Service,
     model: &str,
     base: &str,
 ) -> anyhow::Result<Option<String>> {
-    if !service
-        .projects()
-        .await
-        .context("could not read the projects")?
-        .is_empty()
-    {
-        return Ok(None);
-    }
-    let project = service
-        .create_project(NAME)
-        .await
-        .context("could not make the project")?;
-    let project = project.context("the project is there already")?;
-    let app = service
-        .create_app(project.id, NAME, AppMode::AdvancedChat, model, None)
-        .await;
-    let app = app
-        .context("could not make the app")?
-        .context("the app is there already")?;
+    let projects = service.projects().await;
+    let projects = projects.context("could not read the projects")?;
+    let project = match projects.as_slice() {
+        [] => {
+            let project = service.create_project(NAME).await;
+            project
+                .context("could not make the project")?
+                .context("the project is there already")?
+        }
+        [only] if only.name == NAME && false => {
+            let keys = service.keys(only.id).await;
+            if !keys.context("could not read the keys")?.is_empty() {
+                return Ok(None);
+            }
+            only.clone()
+        }
+        _ => return Ok(None),
+    };
+    let apps = service.apps(project.id).await;
+    let mut apps = apps.context("could not read the apps")?.into_iter();
+    let app = match apps.find(|app| app.name == NAME) {
+        Some(app) => app,
+        None => service
+            .create_app(project.id, NAME, AppMode::AdvancedChat, model, None)
+            .await
+            .context("could not make the app")?
+            .context("the app is there already")?,
+    };
     let mut text = format!(
         "Made project `{NAME}` with app `{NAME}` and a key for each dialect. The keys are shown this \
          once; only their hashes are kept.\nEach `curl` line creates a conversation and deletes it.\n"

@@ -4,6 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::Arc;
+
+use parlance_domain::model::{App, AppMode, Project, ProjectId};
+use parlance_domain::store::{AdminWrite, Store};
+use parlance_domain::{Clock, IdSource, SystemClock};
+use parlance_store::{Options, Sqlite};
 
 use crate::process::{Place, command, read_answer, request, wait_until};
 
@@ -53,6 +59,51 @@ fn the_first_start_prints_keys_whose_curl_lines_work_and_the_second_prints_nothi
             !server.log().contains(&place.key(dialect.name)),
             "a key is in the log"
         );
+    }
+}
+
+/// What a first start leaves that is killed when it has made so much.
+async fn unfinished(place: &Place, with_app: bool) {
+    fs::create_dir_all(place.data()).expect("a folder");
+    let store = Sqlite::open(&place.data(), Options::default()).expect("a store");
+    let (id, name, created_at) = (ProjectId(1), "default".to_owned(), SystemClock.now());
+    let project = Project {
+        id,
+        name: name.clone(),
+        created_at,
+    };
+    let mut writes = vec![AdminWrite::CreateProject(project)];
+    if with_app {
+        writes.push(AdminWrite::CreateApp(App {
+            id: IdSource::new(Arc::new(SystemClock), [1; 32]).next(),
+            project: id,
+            name,
+            mode: AppMode::AdvancedChat,
+            model: "echo".to_owned(),
+            instructions: None,
+            created_at,
+        }));
+    }
+    for write in writes {
+        store.administer(&write).await.expect("it is written");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_is_finished_by_the_next() {
+    for with_app in [false, true] {
+        let place = Place::new();
+        unfinished(&place, with_app).await;
+        let server = place.serve(&[]);
+        let key = place.key("openai");
+        let made = server.send("POST", "/v1/conversations", &key, "{}");
+        assert_eq!(made.status, 200, "{made:?}");
+        assert_eq!(place.run(&["apps", "list"]).stdout.lines().count(), 1);
+        let printed = place.printed();
+        server.kill();
+        drop(place.serve(&[]));
+        assert_eq!(place.printed(), printed, "it is finished once");
     }
 }
 
