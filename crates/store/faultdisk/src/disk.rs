@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::chance::Chance;
-use crate::content::Content;
+use crate::content::{BLOCK, Content};
 use crate::names::{Entry, Names};
 
 /// What goes wrong.
@@ -18,8 +18,8 @@ pub enum Fault {
     Fails(ErrorKind),
     /// A call that writes fails for want of room, once.
     NoSpace,
-    /// From this call on no file can grow and no name be made, until there is [room](Disk::make_room)
-    /// again.
+    /// From this call on there is no room but what is given back, until [`Disk::make_room`]. Files that
+    /// are removed give theirs back when their folder is synced.
     Full,
     /// A read or write does half of what it is told.
     Short,
@@ -125,7 +125,10 @@ struct World {
     fired: Vec<Fired>,
     /// Names of files whose syncs do nothing.
     ignored: Vec<String>,
-    full: bool,
+    /// Blocks that are free, where there is an end to them.
+    room: Option<usize>,
+    /// Blocks of removed files, until that is durable.
+    removed: usize,
     off: bool,
     /// Raised with every start: what an earlier process had open is closed.
     process: u64,
@@ -159,7 +162,8 @@ impl Disk {
             planned: Vec::new(),
             fired: Vec::new(),
             ignored: Vec::new(),
-            full: false,
+            room: None,
+            removed: 0,
             off: false,
             process: 0,
             chance: Chance::new(seed),
@@ -232,12 +236,12 @@ impl Disk {
 
     /// There is room again.
     pub fn make_room(&self) {
-        self.world().full = false;
+        self.world().room = None;
     }
 
     /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
-        self.world().full
+        self.world().room.is_some()
     }
 
     /// The process ends: nothing that it has open can be used any more, and nothing can be done until
@@ -374,7 +378,7 @@ impl Disk {
         match fault {
             Fault::PowerCut => world.off = true,
             Fault::Full => {
-                world.full = true;
+                world.room = Some(0);
                 return Ok((world, None));
             }
             Fault::Fails(_) | Fault::NoSpace | Fault::Short => {}
@@ -403,7 +407,6 @@ impl Disk {
             None if !make || !world.names.has_folder_of(path) => {
                 return Err(ErrorKind::NotFound.into());
             }
-            None if world.full => return Err(ErrorKind::StorageFull.into()),
             None => world.make_file(path),
         };
         Ok(File {
@@ -421,7 +424,6 @@ impl Disk {
             Some(Entry::Folder) => Ok(()),
             Some(Entry::File(_)) => Err(ErrorKind::AlreadyExists.into()),
             None if !world.names.has_folder_of(path) => Err(ErrorKind::NotFound.into()),
-            None if world.full => Err(ErrorKind::StorageFull.into()),
             None => {
                 world.names.make(path, Entry::Folder);
                 Ok(())
@@ -443,6 +445,8 @@ impl Disk {
             return Err(error);
         }
         world.names.sync(path);
+        let removed = std::mem::take(&mut world.removed);
+        world.free(removed);
         Ok(())
     }
 
@@ -468,8 +472,9 @@ impl Disk {
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.simple_call(What::Remove, path)?;
         match world.names.get(path) {
-            Some(Entry::File(_)) => {
+            Some(Entry::File(number)) => {
                 world.names.remove(path);
+                world.removed += world.files.get(&number).map_or(0, Content::blocks);
                 Ok(())
             }
             Some(Entry::Folder) => Err(ErrorKind::IsADirectory.into()),
@@ -493,7 +498,7 @@ impl Disk {
     /// Counts the growth of memory that is shared through a file beside `path`.
     pub(crate) fn share(&self, path: &Path) -> io::Result<()> {
         let world = self.simple_call(What::Share, path)?;
-        if world.full {
+        if world.room == Some(0) {
             return Err(ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -506,6 +511,12 @@ impl World {
         self.fired.clear();
         self.off = false;
         self.process += 1;
+    }
+
+    fn free(&mut self, blocks: usize) {
+        if let Some(room) = &mut self.room {
+            *room += blocks;
+        }
     }
 
     fn make_file(&mut self, path: &Path) -> u64 {
@@ -588,14 +599,18 @@ impl File {
             Some(_) => world.chance.index(from.len() + 1),
             None => from.len(),
         };
-        if world.full {
-            let room = content.room().saturating_sub(at);
-            if room == 0 && failed.is_none() {
+        let before = content.blocks();
+        if let Some(free) = world.room {
+            let room = (before + free) * BLOCK;
+            length = length.min(room.saturating_sub(at));
+            if length == 0 && !from.is_empty() && failed.is_none() {
                 return Err(ErrorKind::StorageFull.into());
             }
-            length = length.min(room);
         }
         content.write(at, from.get(..length).unwrap_or_default());
+        if let Some(free) = &mut world.room {
+            *free -= content.blocks() - before;
+        }
         failed.map_or(Ok(length), Err)
     }
 
@@ -625,12 +640,16 @@ impl File {
     /// Cuts the file off, or makes it longer by zeros.
     pub fn resize(&self, length: u64) -> io::Result<()> {
         let (mut world, fault) = self.call(What::Resize)?;
+        let world = &mut *world;
         if let Some(error) = fault.and_then(error) {
             return Err(error);
         }
         match world.files.get_mut(&self.number) {
             Some(content) => {
+                let before = content.blocks();
                 content.resize(narrow(length));
+                let freed = before.saturating_sub(content.blocks());
+                world.free(freed);
                 Ok(())
             }
             None => Err(ErrorKind::NotFound.into()),

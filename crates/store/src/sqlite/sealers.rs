@@ -31,7 +31,7 @@ impl Sqlite {
 
     /// What seals for a conversation; none if it is not there. Whether it is the principal's, the
     /// write itself finds out.
-    async fn sealer_of(
+    pub(super) async fn sealer_of(
         &self,
         who: &Principal,
         conversation: ConversationId,

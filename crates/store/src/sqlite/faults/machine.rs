@@ -9,6 +9,9 @@ use parlance_faultdisk::{Disk, NAME, register};
 
 use super::super::{Host, OpenError, Options, Sqlite};
 
+/// Bytes that are kept for deletes.
+const BALLAST: u64 = 1 << 17;
+
 /// What a thread ends with whose process ends.
 struct Ended;
 
@@ -43,6 +46,7 @@ impl Machine {
         };
         let options = Options {
             readers: 2,
+            ballast_bytes: BALLAST,
             ..Options::default()
         };
         Sqlite::open_on(&host, self.disk.root(), options)

@@ -22,7 +22,8 @@ async fn random(seed: u64) -> (Counts, Result<(), Violation>) {
     let mut run = Run::new(seed, seed);
     let done = live(&mut run).await;
     if done.is_err() && std::env::var_os("STORY").is_some() {
-        println!("{}", run.story.join("\n"));
+        println!("{}\n{:?}", run.story.join("\n"), run.disk().fired());
+        let calls = run.disk().calls_from(0); for c in calls.iter().skip(calls.len().saturating_sub(60)) { println!(" {:?} {}", c.what, c.name); }
         for (n, c) in run.disk().calls_from(0).iter().enumerate().take(120) { println!("{n} {:?} {}", c.what, c.name); }
     }
     (run.counts, done)
@@ -126,7 +127,7 @@ fn plan(run: &mut Run) {
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.build().unwrap().block_on(work)
+    runtime.enable_time().build().unwrap().block_on(work)
 }
 
 #[test]

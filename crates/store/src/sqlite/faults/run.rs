@@ -99,7 +99,7 @@ impl Run {
 
     pub(super) fn is_broken(&self) -> bool {
         let writer = self.store.as_ref().and_then(|store| store.writer.as_ref());
-        writer.is_none_or(|writer| writer.is_broken())
+        writer.is_none_or(|writer| writer.health().is_broken())
     }
 
     /// Whether nothing that a caller is told can be good news.
@@ -181,7 +181,8 @@ impl Run {
     /// of a folder: that was synced at the start, and SQLite need not do it again.
     fn has_failed_to_sync(&self) -> bool {
         let is_one = |fired: &Fired| {
-            fired.call.what == What::Sync && matches!(fired.fault, Fault::Fails(_))
+            let is_sync = fired.call.what == What::Sync && fired.call.name != "ballast";
+            is_sync && matches!(fired.fault, Fault::Fails(_))
         };
         self.disk().fired().iter().any(is_one)
     }
@@ -215,7 +216,11 @@ impl Run {
                 true
             }
         };
-        if !is_certain && !self.is_over() {
+        if !is_certain {
+            // Where no key could be had, the thread that fills the keyring finds out why.
+            self.fill()?;
+        }
+        if !is_certain && !self.is_lost() {
             self.compare().await?;
         }
         Ok(())
