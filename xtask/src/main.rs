@@ -6,6 +6,7 @@
 mod bench;
 mod conformance;
 mod crash;
+mod faults;
 mod http;
 mod stages;
 mod tidy;
@@ -29,6 +30,7 @@ cargo xtask bench [--seconds N]             requests per second, beside a bare a
 cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict]
                                             kills of the server under load, and what is left
 cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
+cargo xtask faults [--count N] [--seed S]   failing disks and power cuts under the store
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
             bench::command(&shop, seconds)
         }
         ["crash", rest @ ..] => crash::command(&shop, rest),
+        ["faults", rest @ ..] => faults::command(&shop, rest),
         // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
         ["bench-run", rest @ ..] => bench::measure(rest),

@@ -23,6 +23,9 @@ pub enum Fault {
     Full,
     /// A read or write does half of what it is told.
     Short,
+    /// The process ends before the call does anything: this one and all later ones fail, until
+    /// [`Disk::respawn`].
+    Kill,
     /// The power goes: this call and all later ones fail, until [`Disk::reboot`].
     PowerCut,
 }
@@ -62,7 +65,7 @@ impl What {
     /// Whether a fault can happen to such a call.
     pub fn can(self, fault: Fault) -> bool {
         match fault {
-            Fault::Fails(_) | Fault::PowerCut | Fault::Full => true,
+            Fault::Fails(_) | Fault::Kill | Fault::PowerCut | Fault::Full => true,
             Fault::Short => matches!(self, Self::Read | Self::Write),
             Fault::NoSpace => matches!(
                 self,
@@ -377,6 +380,10 @@ impl Disk {
         });
         match fault {
             Fault::PowerCut => world.off = true,
+            Fault::Kill => {
+                world.off = true;
+                return Err(no_power());
+            }
             Fault::Full => {
                 world.room = Some(0);
                 return Ok((world, None));
@@ -533,7 +540,7 @@ fn error(fault: Fault) -> Option<io::Error> {
     match fault {
         Fault::Fails(kind) => Some(kind.into()),
         Fault::NoSpace => Some(ErrorKind::StorageFull.into()),
-        Fault::PowerCut => Some(no_power()),
+        Fault::Kill | Fault::PowerCut => Some(no_power()),
         Fault::Full | Fault::Short => None,
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use parlance_domain::ConversationId;
 use parlance_domain::model::ReceiptState;
 use parlance_domain::store::Store;
-use parlance_domain::ConversationId;
 use parlance_testkit::samples::PROJECT;
 
 use super::super::sql;
