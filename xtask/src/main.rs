@@ -6,6 +6,7 @@
 mod bench;
 mod conformance;
 mod crash;
+mod faults;
 mod http;
 mod models;
 mod stages;
@@ -34,6 +35,7 @@ cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict
 cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
 cargo xtask models [NAME] [--count N] [--delays N] [--schedule S]
                                             threads and tasks in many orders of events
+cargo xtask faults [--count N] [--seed S]   failing disks and power cuts under the store
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
         ["bench", rest @ ..] => bench::command(&shop, rest),
         ["crash", rest @ ..] => crash::command(&shop, rest),
         ["models", rest @ ..] => models::command(&shop, rest),
+        ["faults", rest @ ..] => faults::command(&shop, rest),
         // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
         ["bench-run", rest @ ..] => bench::measure(&shop, rest),

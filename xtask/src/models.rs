@@ -66,7 +66,12 @@ pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
 
 /// What `cargo xtask test` does: the lints that depend on the feature, and every model for a moment.
 pub(crate) fn bounded(shop: &Shop) -> anyhow::Result<bool> {
-    let mut lints = shop.cargo(&["clippy", "--all-targets", "--features", "parlance-store/models"]);
+    let mut lints = shop.cargo(&[
+        "clippy",
+        "--all-targets",
+        "--features",
+        "parlance-store/models",
+    ]);
     for name in CRATES {
         lints.args(["--package", name]);
     }

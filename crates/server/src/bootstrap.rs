@@ -23,7 +23,7 @@ pub(crate) async fn bootstrap(
                 .context("could not make the project")?
                 .context("the project is there already")?
         }
-        [only] if only.name == NAME && false => {
+        [only] if only.name == NAME => {
             let keys = service.keys(only.id).await;
             if !keys.context("could not read the keys")?.is_empty() {
                 return Ok(None);

@@ -74,9 +74,9 @@ impl Content {
         self.pending.push(Change::Resize(length));
     }
 
-    /// How far the file can be written without growing by a block.
-    pub(crate) const fn room(&self) -> usize {
-        self.now.len().next_multiple_of(BLOCK)
+    /// How many blocks it takes.
+    pub(crate) const fn blocks(&self) -> usize {
+        self.now.len().div_ceil(BLOCK)
     }
 
     pub(crate) fn sync(&mut self) {

@@ -18,11 +18,14 @@ pub enum Fault {
     Fails(ErrorKind),
     /// A call that writes fails for want of room, once.
     NoSpace,
-    /// From this call on no file can grow and no name be made, until there is [room](Disk::make_room)
-    /// again.
+    /// From this call on there is no room but what is given back, until [`Disk::make_room`]. Files that
+    /// are removed give theirs back when their folder is synced.
     Full,
     /// A read or write does half of what it is told.
     Short,
+    /// The process ends before the call does anything: this one and all later ones fail, until
+    /// [`Disk::respawn`].
+    Kill,
     /// The power goes: this call and all later ones fail, until [`Disk::reboot`].
     PowerCut,
 }
@@ -62,7 +65,7 @@ impl What {
     /// Whether a fault can happen to such a call.
     pub fn can(self, fault: Fault) -> bool {
         match fault {
-            Fault::Fails(_) | Fault::PowerCut | Fault::Full => true,
+            Fault::Fails(_) | Fault::Kill | Fault::PowerCut | Fault::Full => true,
             Fault::Short => matches!(self, Self::Read | Self::Write),
             Fault::NoSpace => matches!(
                 self,
@@ -125,8 +128,10 @@ struct World {
     fired: Vec<Fired>,
     /// Names of files whose syncs do nothing.
     ignored: Vec<String>,
-    /// Bytes that files can still grow by, if that is bounded.
+    /// Blocks that are free, where there is an end to them.
     room: Option<usize>,
+    /// Blocks of removed files, until that is durable.
+    removed: usize,
     off: bool,
     /// Raised with every start: what an earlier process had open is closed.
     process: u64,
@@ -161,6 +166,7 @@ impl Disk {
             fired: Vec::new(),
             ignored: Vec::new(),
             room: None,
+            removed: 0,
             off: false,
             process: 0,
             chance: Chance::new(seed),
@@ -231,19 +237,19 @@ impl Disk {
         self.world().ignored.push(name.to_owned());
     }
 
-    /// There is room again, without end.
+    /// There is room again.
     pub fn make_room(&self) {
         self.world().room = None;
     }
 
-    /// From now on files can grow by so many bytes, and by those of files that are removed.
-    pub fn leave_room(&self, bytes: u64) {
-        self.world().room = Some(narrow(bytes));
+    /// From now on there is no room but what is given back.
+    pub fn fill_up(&self) {
+        self.world().room = Some(0);
     }
 
-    /// Whether there is no room.
+    /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
-        self.world().room == Some(0)
+        self.world().room.is_some()
     }
 
     /// The process ends: nothing that it has open can be used any more, and nothing can be done until
@@ -379,6 +385,10 @@ impl Disk {
         });
         match fault {
             Fault::PowerCut => world.off = true,
+            Fault::Kill => {
+                world.off = true;
+                return Err(no_power());
+            }
             Fault::Full => {
                 world.room = Some(0);
                 return Ok((world, None));
@@ -409,10 +419,7 @@ impl Disk {
             None if !make || !world.names.has_folder_of(path) => {
                 return Err(ErrorKind::NotFound.into());
             }
-            None => {
-                world.take_block()?;
-                world.make_file(path)
-            }
+            None => world.make_file(path),
         };
         Ok(File {
             disk: self.clone(),
@@ -430,7 +437,6 @@ impl Disk {
             Some(Entry::File(_)) => Err(ErrorKind::AlreadyExists.into()),
             None if !world.names.has_folder_of(path) => Err(ErrorKind::NotFound.into()),
             None => {
-                world.take_block()?;
                 world.names.make(path, Entry::Folder);
                 Ok(())
             }
@@ -451,6 +457,8 @@ impl Disk {
             return Err(error);
         }
         world.names.sync(path);
+        let removed = std::mem::take(&mut world.removed);
+        world.free(removed);
         Ok(())
     }
 
@@ -477,9 +485,8 @@ impl Disk {
         let mut world = self.simple_call(What::Remove, path)?;
         match world.names.get(path) {
             Some(Entry::File(number)) => {
-                let freed = world.files.get(&number).map_or(0, Content::room);
-                world.room = world.room.map(|room| room + freed);
                 world.names.remove(path);
+                world.removed += world.files.get(&number).map_or(0, Content::blocks);
                 Ok(())
             }
             Some(Entry::Folder) => Err(ErrorKind::IsADirectory.into()),
@@ -502,7 +509,11 @@ impl Disk {
 
     /// Counts the growth of memory that is shared through a file beside `path`.
     pub(crate) fn share(&self, path: &Path) -> io::Result<()> {
-        self.simple_call(What::Share, path)?.take_block()
+        let world = self.simple_call(What::Share, path)?;
+        if world.room == Some(0) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 }
 
@@ -512,6 +523,12 @@ impl World {
         self.fired.clear();
         self.off = false;
         self.process += 1;
+    }
+
+    fn free(&mut self, blocks: usize) {
+        if let Some(room) = &mut self.room {
+            *room += blocks;
+        }
     }
 
     fn make_file(&mut self, path: &Path) -> u64 {
@@ -528,7 +545,7 @@ fn error(fault: Fault) -> Option<io::Error> {
     match fault {
         Fault::Fails(kind) => Some(kind.into()),
         Fault::NoSpace => Some(ErrorKind::StorageFull.into()),
-        Fault::PowerCut => Some(no_power()),
+        Fault::Kill | Fault::PowerCut => Some(no_power()),
         Fault::Full | Fault::Short => None,
     }
 }
@@ -594,17 +611,18 @@ impl File {
             Some(_) => world.chance.index(from.len() + 1),
             None => from.len(),
         };
-        let before = content.room();
-        if let Some(room) = world.room {
-            let end = (before + room) / BLOCK * BLOCK;
-            if end <= at && failed.is_none() {
+        let before = content.blocks();
+        if let Some(free) = world.room {
+            let room = (before + free) * BLOCK;
+            length = length.min(room.saturating_sub(at));
+            if length == 0 && !from.is_empty() && failed.is_none() {
                 return Err(ErrorKind::StorageFull.into());
             }
-            length = length.min(end.saturating_sub(at));
         }
         content.write(at, from.get(..length).unwrap_or_default());
-        let grown = content.room() - before;
-        world.room = world.room.map(|room| room - grown);
+        if let Some(free) = &mut world.room {
+            *free -= content.blocks() - before;
+        }
         failed.map_or(Ok(length), Err)
     }
 
@@ -634,18 +652,20 @@ impl File {
     /// Cuts the file off, or makes it longer by zeros.
     pub fn resize(&self, length: u64) -> io::Result<()> {
         let (mut world, fault) = self.call(What::Resize)?;
+        let world = &mut *world;
         if let Some(error) = fault.and_then(error) {
             return Err(error);
         }
-        let world = &mut *world;
-        let Some(content) = world.files.get_mut(&self.number) else {
-            return Err(ErrorKind::NotFound.into());
-        };
-        let before = content.room();
-        content.resize(narrow(length));
-        let freed = before.saturating_sub(content.room());
-        world.room = world.room.map(|room| room + freed);
-        Ok(())
+        match world.files.get_mut(&self.number) {
+            Some(content) => {
+                let before = content.blocks();
+                content.resize(narrow(length));
+                let freed = before.saturating_sub(content.blocks());
+                world.free(freed);
+                Ok(())
+            }
+            None => Err(ErrorKind::NotFound.into()),
+        }
     }
 
     /// The file's length in bytes.
@@ -671,16 +691,6 @@ impl File {
         }
         let content = world.files.get_mut(&self.number)?;
         Some(work(&mut content.locks))
-    }
-}
-
-impl World {
-    /// Takes the room for a name, or for a piece of shared memory.
-    fn take_block(&mut self) -> io::Result<()> {
-        if let Some(room) = &mut self.room {
-            *room = room.checked_sub(BLOCK).ok_or(ErrorKind::StorageFull)?;
-        }
-        Ok(())
     }
 }
 

@@ -17,7 +17,8 @@
 //!   were not written do not change.
 //! * A process that ends takes no change with it: the cache stays, but for what a failed sync forgot,
 //!   which the cache may let go of.
-//! * A full disk refuses to let files grow, and new names. What is overwritten in place needs no room.
+//! * A full disk refuses to let files grow by a block. What is overwritten in place needs no room, and
+//!   neither do names.
 //!
 //! Invariant: nothing here is part of a server, and `unsafe` is in the module `vfs` alone, which does
 //! nothing but translate SQLite's calls.

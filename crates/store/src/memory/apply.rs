@@ -232,7 +232,7 @@ pub(super) fn delete(
         state: ReceiptState::Pending,
     };
     state.receipts.insert((who.project, receipt), kept);
-    if gone.conversation.running.is_none() { state.living.remove(&(who.project, id)); } else { let mut g = gone.clone(); g.user = None; state.living.insert((who.project, id), g); }
+    state.living.remove(&(who.project, id));
     let tombstone = Tombstone {
         user: gone.user,
         app: gone.conversation.app,

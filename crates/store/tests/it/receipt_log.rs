@@ -1,7 +1,7 @@
 //! The log of receipts as services keep it in a store: signed, broken off, gone on with, exported.
 
 use std::io::Cursor;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -206,12 +206,16 @@ async fn join_all(work: Vec<impl Future<Output = ()>>) {
     .await;
 }
 
+fn is_done<F: Future>(work: Pin<&mut F>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    work.poll(&mut context).is_ready()
+}
+
 /// Begins to sign, and is gone after so many steps: as a task that is dropped when the server stops.
 async fn break_off(service: &Service, steps: usize) {
     let mut signing = pin!(service.sign_some_receipts());
     for _ in 0..steps {
-        let mut context = Context::from_waker(Waker::noop());
-        if signing.as_mut().poll(&mut context).is_ready() {
+        if is_done(signing.as_mut()) {
             return;
         }
         // The store's thread and others have their turn.

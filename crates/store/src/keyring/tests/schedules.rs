@@ -112,7 +112,10 @@ impl File for WatchedFile {
         let written = self.file.pwrite(piece, offset);
         // For some writes, no room is no failure, and an interruption is none for any.
         if written.as_ref().is_err_and(|error| {
-            !matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::Interrupted)
+            !matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::Interrupted
+            )
         }) {
             self.disk.failed.store(true, Ordering::SeqCst);
         }

@@ -9,6 +9,9 @@ use parlance_faultdisk::{Disk, NAME, register};
 
 use super::super::{Host, OpenError, Options, Sqlite};
 
+/// Bytes that are kept for deletes.
+const BALLAST: u64 = 1 << 17;
+
 /// What a thread ends with whose process ends.
 struct Ended;
 
@@ -29,7 +32,7 @@ impl Machine {
 
     /// Opens the store, or makes it.
     pub(super) fn open(&self) -> Result<Sqlite, OpenError> {
-        self.open_with(0)
+        self.open_with(BALLAST)
     }
 
     /// Opens it, and lets it keep so many bytes for deletes.

@@ -1,217 +1,113 @@
 //! Faults under the whole store: SQLite's files and the keyring's on one disk, which fails, fills up and
 //! loses power at any call, by chance that repeats itself.
 //!
-//! What clients do is done to models of the store as well. After a failure it may have been done or not,
+//! What clients do is done to a model of the store as well. After a failure it may have been done or not,
 //! so there are two models then; what can be read later has to be what one of them holds.
+//!
+//! `PARLANCE_FAULTS_COUNT` asks for so many random runs, and for every fault at every call of the tour;
+//! `PARLANCE_FAULTS_SEED` is the first run's seed. `cargo xtask faults` sets them.
 
 mod check;
 mod client;
+mod life;
 mod machine;
+mod report;
 mod room;
 mod run;
 mod view;
 
-use std::io::ErrorKind;
+use std::thread;
 
-use parlance_faultdisk::{Fault, Unsynced, What};
+use parlance_faultdisk::Fault;
 
-use self::run::{Counts, Run, Violation};
-use super::vault;
+use self::life::{Ending, FAULTS};
+use self::report::Report;
 
-/// A run from chance alone.
-async fn random(seed: u64) -> (Counts, Result<(), Violation>) {
-    let mut run = Run::new(seed, seed);
-    let done = live(&mut run).await;
-    if done.is_err() && std::env::var_os("STORY").is_some() {
-        println!("{}", run.story.join("\n"));
-        for (n, c) in run.disk().calls_from(0).iter().enumerate().take(120) {
-            println!("{n} {:?} {}", c.what, c.name);
-        }
-    }
-    (run.counts, done)
+/// Random runs of a test that is not told how many.
+const COUNT: u64 = 120;
+/// Random runs in which a disk that forgets has to be noticed.
+const NOTICED_WITHIN: u64 = 60;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var_os(name)?;
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    Some(number.expect("a whole number is expected"))
 }
 
-async fn live(run: &mut Run) -> Result<(), Violation> {
-    for _ in 0..=run.chance.below(4) {
-        plan(run);
-        run.start().await?;
-        for _ in 0..run.chance.below(30) {
-            let act = run.world.act();
-            run.act(&act).await?;
-            if run.disk().is_off() || (run.is_broken() && run.chance.one_in(4)) {
-                break;
-            }
-        }
-        run.look_for_canaries()?;
-        match run.chance.below(3) {
-            0 if !run.disk().is_off() => run.close().await?,
-            _ => run.restart(),
-        }
-    }
-    settle(run).await
-}
-
-/// A little of everything, with one fault.
-async fn tour(fault: Option<(u64, Fault)>) -> (Run, Result<(), Violation>) {
-    let mut run = Run::new(0, fault.map_or(0, |(at, _)| at));
-    let done = toured(&mut run, fault).await;
-    (run, done)
-}
-
-async fn toured(run: &mut Run, fault: Option<(u64, Fault)>) -> Result<(), Violation> {
-    if let Some((at, fault)) = fault {
-        run.disk().plan(at, fault);
-    }
-    run.start().await?;
-    let acts = run.world.tour();
-    for act in &acts {
-        run.act(act).await?;
-        if run.disk().is_off() || run.is_broken() {
-            break;
-        }
-    }
-    if run.is_over() {
-        run.restart();
-    } else {
-        run.close().await?;
-    }
-    if fault.is_none() {
-        return Ok(());
-    }
-    run.start().await?;
-    let acts = run.world.tour();
-    for act in acts.iter().take(6) {
-        run.act(act).await?;
-    }
-    settle(run).await
-}
-
-/// What was acknowledged has to be on the disk, and all that is left to do has to be done.
-async fn settle(run: &mut Run) -> Result<(), Violation> {
-    run.cut(Unsynced::Lost);
-    run.start().await?;
-    run.check().await?;
-    for _ in 0..3 {
-        let act = run.world.act();
-        run.act(&act).await?;
-    }
-    run.finish().await?;
-    run.close().await?;
-    run.cut(Unsynced::Lost);
-    run.start().await?;
-    run.check().await
-}
-
-/// Chooses what goes wrong in the life of the next process.
-fn plan(run: &mut Run) {
-    let chance = &mut run.chance;
-    let count = match chance.below(8) {
-        0 => 0,
-        1 => 2,
-        _ => 1,
+/// Does all of this work: on every processor if `many`.
+fn all<T: Copy + Sync>(work: &[T], many: bool, one: impl Fn(T) -> Report + Sync) -> Report {
+    let threads = match many {
+        true => thread::available_parallelism().map_or(1, usize::from),
+        false => 1,
     };
-    for _ in 0..count {
-        let reach = [60, 250, 900][chance.index(3)];
-        let after = chance.below(reach);
-        let (what, fault) = match chance.below(12) {
-            0..5 => (None, Fault::PowerCut),
-            5 | 6 => (None, Fault::Fails(ErrorKind::Other)),
-            7 => (Some(What::Sync), Fault::Fails(ErrorKind::Other)),
-            8 => (Some(What::Write), Fault::Fails(ErrorKind::Other)),
-            9 => (None, Fault::NoSpace),
-            10 => (None, Fault::Full),
-            _ => (None, Fault::Short),
-        };
-        let at = run.machine.disk.calls() + after;
-        run.machine.disk.plan_for(at, what, fault);
-    }
-}
-
-fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time();
-    runtime.build().unwrap().block_on(work)
+    let (next, total) = (
+        std::sync::Mutex::new(work.iter()),
+        std::sync::Mutex::new(Report::default()),
+    );
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let Some(work) = next.lock().unwrap().next().copied() else {
+                        return;
+                    };
+                    let report = one(work);
+                    total.lock().unwrap().add(report);
+                }
+            });
+        }
+    });
+    total.into_inner().unwrap()
 }
 
 #[test]
 fn nothing_is_lost_whatever_fails() {
-    let count: u64 = std::env::var_os("PARLANCE_FAULTS")
-        .map_or(100, |count| count.to_str().unwrap().parse().unwrap());
-    let began = std::time::Instant::now();
-    let mut all = Counts::default();
-    let mut bad = 0;
-    for seed in first()..first() + count {
-        let (counts, done) = block_on(random(seed));
-        all.runs += counts.runs;
-        all.cuts += counts.cuts;
-        all.faults += counts.faults;
-        all.ends += counts.ends;
-        all.broken += counts.broken;
-        all.starts += counts.starts;
-        all.acts += counts.acts;
-        if let Err(why) = done {
-            bad += 1;
-            println!("seed {seed}: {}", &why[..why.len().min(600)]);
-        }
-    }
-    println!("{all:?} {bad} bad in {:?}", began.elapsed());
-    assert_eq!(bad, 0);
-}
-
-fn first() -> u64 {
-    std::env::var_os("PARLANCE_SEED").map_or(0, |count| count.to_str().unwrap().parse().unwrap())
+    let count = number("PARLANCE_FAULTS_COUNT");
+    let first = number("PARLANCE_FAULTS_SEED").unwrap_or(0);
+    let seeds: Vec<u64> = (first..)
+        .take(usize::try_from(count.unwrap_or(COUNT)).unwrap())
+        .collect();
+    let report = all(&seeds, count.is_some(), |seed| {
+        life::random(seed, &[]).into()
+    });
+    report.print("random runs");
+    assert_eq!(report.violations, 0);
 }
 
 #[test]
-fn every_call_may_fail() {
-    let (run, done) = block_on(tour(None));
-    done.unwrap();
-    let calls = run.disk().calls_from(0);
-    println!("{} calls", calls.len());
-    let began = std::time::Instant::now();
-    let (mut runs, mut bad) = (0, 0);
+fn nothing_is_lost_wherever_something_fails() {
+    let is_whole = number("PARLANCE_FAULTS_COUNT").is_some();
+    let calls = life::calls_of_a_tour();
+    let mut work: Vec<(u64, Fault)> = Vec::new();
     for (call, at) in calls.iter().zip(0..) {
-        for fault in [Fault::Fails(ErrorKind::Other)] {
-            if !call.what.can(fault) || (first() > 0 && at != first()) {
-                continue;
-            }
-            runs += 1;
-            let (run, done) = block_on(tour(Some((at, fault))));
-            if let Err(why) = done {
-                bad += 1;
-                println!("{at} {fault:?} at {call:?}: {}", &why[..why.len().min(300)]);
-                if bad == 1 && std::env::var_os("STORY").is_some() {
-                    println!("{}", run.story.join("\n"));
-                }
-            }
+        let faults = FAULTS.into_iter().filter(|fault| call.what.can(*fault));
+        if is_whole {
+            work.extend(faults.map(|fault| (at, fault)));
+        } else {
+            // One at each call, in turn.
+            let turn = usize::try_from(at).unwrap() % faults.clone().count();
+            work.extend(faults.skip(turn).take(1).map(|fault| (at, fault)));
         }
     }
-    println!("{runs} runs, {bad} bad in {:?}", began.elapsed());
-    assert_eq!(bad, 0);
+    let report = all(&work, is_whole, |(at, fault)| life::tour(at, fault).into());
+    report.print("tours");
+    assert_eq!(report.violations, 0);
 }
 
 #[test]
-fn how_long() {
-    let began = std::time::Instant::now();
-    for seed in 0..50 {
-        let machine = machine::Machine::new(seed);
-        drop(machine.open().unwrap());
+fn a_file_whose_syncs_are_left_out_is_noticed() {
+    let files = [
+        "parlance.db-wal",
+        "parlance.db",
+        "keyring/slots",
+        "keyring/segments",
+        "keyring/header",
+    ];
+    for file in files {
+        let noticed = (0..NOTICED_WITHIN).any(|seed| {
+            let Ending { violation, .. } = life::random(seed, &[file]);
+            violation.is_some()
+        });
+        assert!(noticed, "nobody misses the syncs of {file}");
     }
-    println!("make {:?}", began.elapsed() / 50);
-    let machine = machine::Machine::new(1);
-    let store = machine.open().unwrap();
-    let began = std::time::Instant::now();
-    vault::fill_some(&store.vault, store.vault.keyring().unwrap());
-    println!("fill {:?}", began.elapsed());
-    drop(store);
-    let began = std::time::Instant::now();
-    for _ in 0..50 {
-        drop(machine.open().unwrap());
-    }
-    println!("open {:?}", began.elapsed() / 50);
-    let began = std::time::Instant::now();
-    for _ in 0..50 {
-        machine.disk.holding(b"canary");
-    }
-    println!("holding {:?}", began.elapsed() / 50);
 }

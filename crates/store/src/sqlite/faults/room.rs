@@ -46,7 +46,7 @@ impl Full {
             full.create(LONG).await.unwrap();
         }
         full.store.checkpoint_truncate().await.unwrap();
-        full.machine.disk.leave_room(0);
+        full.machine.disk.fill_up();
         full
     }
 
