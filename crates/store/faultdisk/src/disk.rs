@@ -7,93 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::chance::Chance;
-use crate::content::{BLOCK, Content};
+use crate::content::Content;
+use crate::fault::{Call, Fault, Fired, Unsynced, What};
+use crate::file::File;
 use crate::names::{Entry, Names};
-
-/// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The call fails. A write may have done a part of its work; what a sync has not brought to the
-    /// disk, the next one does not either.
-    Fails(ErrorKind),
-    /// A call that writes fails for want of room, once.
-    NoSpace,
-    /// From this call on there is no room but what is given back, until [`Disk::make_room`]. Files that
-    /// are removed give theirs back when their folder is synced.
-    Full,
-    /// A read or write does half of what it is told.
-    Short,
-    /// The process ends before the call does anything: this one and all later ones fail, until
-    /// [`Disk::respawn`].
-    Kill,
-    /// The power goes: this call and all later ones fail, until [`Disk::reboot`].
-    PowerCut,
-}
-
-/// What power loss does to what was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsynced {
-    /// All of it is lost.
-    Lost,
-    /// All of it is kept.
-    Kept,
-    /// By chance.
-    Torn,
-}
-
-/// What a call does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum What {
-    Open,
-    Make,
-    Remove,
-    Rename,
-    Exists,
-    MakeFolder,
-    SyncFolder,
-    Read,
-    Write,
-    Resize,
-    Sync,
-    Measure,
-    /// Memory that is shared between the connections of a database.
-    Share,
-}
-
-impl What {
-    /// Whether a fault can happen to such a call.
-    pub fn can(self, fault: Fault) -> bool {
-        match fault {
-            Fault::Fails(_) | Fault::Kill | Fault::PowerCut | Fault::Full => true,
-            Fault::Short => matches!(self, Self::Read | Self::Write),
-            Fault::NoSpace => matches!(
-                self,
-                Self::Make | Self::MakeFolder | Self::Rename | Self::Write | Self::Share
-            ),
-        }
-    }
-}
-
-/// A call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// What it does.
-    pub what: What,
-    /// With which file or folder, from the root on.
-    pub name: String,
-}
-
-/// A fault that has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fired {
-    /// The call's number.
-    pub number: u64,
-    /// The call.
-    pub call: Call,
-    /// The fault.
-    pub fault: Fault,
-}
 
 /// A disk. Clones are the same disk.
 #[derive(Clone)]
@@ -119,23 +36,23 @@ impl Planned {
     }
 }
 
-struct World {
-    names: Names,
-    files: BTreeMap<u64, Content>,
-    next_file: u64,
-    calls: Vec<Call>,
+pub(crate) struct World {
+    pub(crate) names: Names,
+    pub(crate) files: BTreeMap<u64, Content>,
+    pub(crate) next_file: u64,
+    pub(crate) calls: Vec<Call>,
     planned: Vec<Planned>,
-    fired: Vec<Fired>,
+    pub(crate) fired: Vec<Fired>,
     /// Names of files whose syncs do nothing.
-    ignored: Vec<String>,
+    pub(crate) ignored: Vec<String>,
     /// Blocks that are free, where there is an end to them.
-    room: Option<usize>,
+    pub(crate) room: Option<usize>,
     /// Blocks of removed files, until that is durable.
-    removed: usize,
-    off: bool,
+    pub(crate) removed: usize,
+    pub(crate) off: bool,
     /// Raised with every start: what an earlier process had open is closed.
-    process: u64,
-    chance: Chance,
+    pub(crate) process: u64,
+    pub(crate) chance: Chance,
 }
 
 /// All disks, so that SQLite finds them by their roots.
@@ -194,7 +111,7 @@ impl Disk {
         &self.0.root
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.0.world)
     }
 
@@ -362,7 +279,11 @@ impl Disk {
 
     /// Counts a call, and says what goes wrong with it. A call that the power goes at fails, but may
     /// have done some of its work: so it is told, and not refused.
-    fn call(&self, what: What, path: &Path) -> io::Result<(MutexGuard<'_, World>, Option<Fault>)> {
+    pub(crate) fn call(
+        &self,
+        what: What,
+        path: &Path,
+    ) -> io::Result<(MutexGuard<'_, World>, Option<Fault>)> {
         let mut world = self.world();
         if world.off {
             return Err(no_power());
@@ -525,7 +446,7 @@ impl World {
         self.process += 1;
     }
 
-    fn free(&mut self, blocks: usize) {
+    pub(crate) fn free(&mut self, blocks: usize) {
         if let Some(room) = &mut self.room {
             *room += blocks;
         }
@@ -541,156 +462,12 @@ impl World {
 }
 
 /// The error of a call that does nothing.
-fn error(fault: Fault) -> Option<io::Error> {
+pub(crate) fn error(fault: Fault) -> Option<io::Error> {
     match fault {
         Fault::Fails(kind) => Some(kind.into()),
         Fault::NoSpace => Some(ErrorKind::StorageFull.into()),
         Fault::Kill | Fault::PowerCut => Some(no_power()),
         Fault::Full | Fault::Short => None,
-    }
-}
-
-/// An open file.
-pub struct File {
-    disk: Disk,
-    path: PathBuf,
-    number: u64,
-    process: u64,
-}
-
-/// What a call is let do with its file, and what goes wrong with it.
-type Opened<'a> = (MutexGuard<'a, World>, Option<Fault>);
-
-impl File {
-    /// The disk that it is on.
-    pub(crate) const fn disk(&self) -> &Disk {
-        &self.disk
-    }
-
-    /// The name that it was opened by.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn call(&self, what: What) -> io::Result<Opened<'_>> {
-        if self.disk.world().process != self.process {
-            return Err(io::Error::other("the process has ended"));
-        }
-        self.disk.call(what, &self.path)
-    }
-
-    /// Reads at an offset; fewer bytes than asked for are no error, none are the end.
-    pub fn read(&self, to: &mut [u8], at: u64) -> io::Result<usize> {
-        let (world, fault) = self.call(What::Read)?;
-        if let Some(error) = fault.and_then(error) {
-            return Err(error);
-        }
-        let now = world.files.get(&self.number).map_or(&[][..], Content::now);
-        let from = now.get(narrow(at)..).unwrap_or_default();
-        let mut length = from.len().min(to.len());
-        if fault == Some(Fault::Short) {
-            length = length.div_ceil(2);
-        }
-        if let (Some(to), Some(from)) = (to.get_mut(..length), from.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        Ok(length)
-    }
-
-    /// Writes at an offset; fewer bytes than given are no error.
-    pub fn write(&self, from: &[u8], at: u64) -> io::Result<usize> {
-        let (mut world, fault) = self.call(What::Write)?;
-        let world = &mut *world;
-        let Some(content) = world.files.get_mut(&self.number) else {
-            return Err(ErrorKind::NotFound.into());
-        };
-        let at = narrow(at);
-        let failed = fault.and_then(error);
-        let mut length = match fault {
-            Some(Fault::Short) => from.len().div_ceil(2),
-            Some(_) => world.chance.index(from.len() + 1),
-            None => from.len(),
-        };
-        let before = content.blocks();
-        if let Some(free) = world.room {
-            let room = (before + free) * BLOCK;
-            length = length.min(room.saturating_sub(at));
-            if length == 0 && !from.is_empty() && failed.is_none() {
-                return Err(ErrorKind::StorageFull.into());
-            }
-        }
-        content.write(at, from.get(..length).unwrap_or_default());
-        if let Some(free) = &mut world.room {
-            *free -= content.blocks() - before;
-        }
-        failed.map_or(Ok(length), Err)
-    }
-
-    /// Makes all that was written durable.
-    pub fn sync(&self) -> io::Result<()> {
-        let (mut world, fault) = self.call(What::Sync)?;
-        let world = &mut *world;
-        let Some(content) = world.files.get_mut(&self.number) else {
-            return Err(ErrorKind::NotFound.into());
-        };
-        let name = self.path.to_string_lossy();
-        match fault.and_then(error) {
-            // What is on its way when the power goes, the reboot decides.
-            Some(error) if world.off => Err(error),
-            Some(error) => {
-                content.fail_to_sync(&mut world.chance);
-                Err(error)
-            }
-            None if world.ignored.iter().any(|end| name.ends_with(end)) => Ok(()),
-            None => {
-                content.sync();
-                Ok(())
-            }
-        }
-    }
-
-    /// Cuts the file off, or makes it longer by zeros.
-    pub fn resize(&self, length: u64) -> io::Result<()> {
-        let (mut world, fault) = self.call(What::Resize)?;
-        let world = &mut *world;
-        if let Some(error) = fault.and_then(error) {
-            return Err(error);
-        }
-        match world.files.get_mut(&self.number) {
-            Some(content) => {
-                let before = content.blocks();
-                content.resize(narrow(length));
-                let freed = before.saturating_sub(content.blocks());
-                world.free(freed);
-                Ok(())
-            }
-            None => Err(ErrorKind::NotFound.into()),
-        }
-    }
-
-    /// The file's length in bytes.
-    pub fn len(&self) -> io::Result<u64> {
-        let (world, fault) = self.call(What::Measure)?;
-        if let Some(error) = fault.and_then(error) {
-            return Err(error);
-        }
-        let content = world.files.get(&self.number);
-        Ok(content.map_or(0, |content| widen(content.now().len())))
-    }
-
-    /// Whether it has no bytes.
-    pub fn is_empty(&self) -> io::Result<bool> {
-        self.len().map(|length| length == 0)
-    }
-
-    /// Does something with the file's locks, where they are still its own.
-    pub(crate) fn locks<T>(&self, work: impl FnOnce(&mut crate::lock::Locks) -> T) -> Option<T> {
-        let mut world = self.disk.world();
-        if world.process != self.process {
-            return None;
-        }
-        let content = world.files.get_mut(&self.number)?;
-        Some(work(&mut content.locks))
     }
 }
 
@@ -709,10 +486,10 @@ fn find(text: &[u8], wanted: &[u8]) -> bool {
     false
 }
 
-fn widen(length: usize) -> u64 {
+pub(crate) fn widen(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn narrow(offset: u64) -> usize {
+pub(crate) fn narrow(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }

@@ -26,10 +26,15 @@
 mod chance;
 mod content;
 mod disk;
+mod fault;
+mod file;
 mod lock;
 mod names;
+mod opened;
 mod vfs;
 
 pub use chance::Chance;
-pub use disk::{Call, Disk, Fault, File, Fired, Unsynced, What};
+pub use disk::Disk;
+pub use fault::{Call, Fault, Fired, Unsynced, What};
+pub use file::File;
 pub use vfs::{NAME, register};

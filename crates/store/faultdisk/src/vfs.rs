@@ -10,18 +10,19 @@
 )]
 
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
+use std::sync::Once;
 use std::sync::atomic::{self, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use rusqlite::ffi;
 
-use crate::disk::{Disk, File};
-use crate::lock::{LOCKS, Level, Memory};
+use crate::disk::Disk;
+use crate::lock::{LOCKS, Level};
+use crate::opened::{Answer, Open, retried};
 
 /// The name of the VFS, to open connections with.
 pub const NAME: &str = "parlance-faultdisk";
@@ -39,17 +40,6 @@ const EMPTY: u64 = 0;
 struct Slot {
     base: ffi::sqlite3_file,
     open: *mut Open,
-}
-
-/// A file that SQLite has opened.
-struct Open {
-    file: File,
-    level: Level,
-    /// Whether the folder is to be synced with the file, once: the name may be new.
-    is_new: bool,
-    memory: Option<Arc<Memory>>,
-    /// The locks of the memory that this connection has.
-    held: [bool; LOCKS],
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
@@ -107,9 +97,6 @@ pub fn register() {
         assert_eq!(done, ffi::SQLITE_OK, "SQLite does not take the VFS");
     });
 }
-
-/// What came of a call, in SQLite's numbers.
-type Answer = Result<(), c_int>;
 
 fn code(answer: Answer) -> c_int {
     match answer {
@@ -435,125 +422,4 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, _: c_int) -> c_int 
     let open = unsafe { opened(file) };
     open.let_go_of_memory();
     ffi::SQLITE_OK
-}
-
-/// Asks again as long as a signal was in the way.
-fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-}
-
-impl Open {
-    /// Fills the buffer, with zeros behind the end of the file.
-    fn read(&self, mut to: &mut [u8], mut at: u64) -> Answer {
-        while !to.is_empty() {
-            let count = retried(|| self.file.read(to, at));
-            match count.map_err(|_| ffi::SQLITE_IOERR_CORRUPTFS)? {
-                0 => {
-                    to.fill(0);
-                    return Err(ffi::SQLITE_IOERR_SHORT_READ);
-                }
-                count => {
-                    to = to.get_mut(count..).unwrap_or_default();
-                    at += u64::try_from(count).unwrap_or(0);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, mut from: &[u8], mut at: u64) -> Answer {
-        while !from.is_empty() {
-            let count = retried(|| self.file.write(from, at));
-            let count = count.map_err(|error| match error.kind() {
-                ErrorKind::StorageFull => ffi::SQLITE_FULL,
-                _ => ffi::SQLITE_IOERR_WRITE,
-            })?;
-            if count == 0 {
-                return Err(ffi::SQLITE_FULL);
-            }
-            from = from.get(count..).unwrap_or_default();
-            at += u64::try_from(count).unwrap_or(0);
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Answer {
-        self.file.sync().map_err(|_| ffi::SQLITE_IOERR_FSYNC)?;
-        if self.is_new
-            && let Some(folder) = self.file.path().parent()
-        {
-            // SQLite does not look at what comes of it, and does not try it again.
-            drop(self.file.disk().sync_folder(folder));
-            self.is_new = false;
-        }
-        Ok(())
-    }
-
-    fn unlock(&mut self, to: Level) {
-        let held = self.level;
-        let lowered = self
-            .file
-            .locks(|locks| locks.lower(held, to == Level::None));
-        self.level = lowered.unwrap_or_default();
-    }
-
-    /// A region of the shared memory; none if it is not there and is not to be made.
-    fn region(
-        &mut self,
-        number: usize,
-        bytes: usize,
-        grow: bool,
-    ) -> Result<Option<*mut c_void>, c_int> {
-        if self.memory.is_none() {
-            self.memory = self.file.locks(super::lock::Locks::memory);
-        }
-        let memory = self.memory.as_ref().ok_or(ffi::SQLITE_IOERR_SHMOPEN)?;
-        while memory.regions() <= number {
-            if !grow {
-                return Ok(None);
-            }
-            let shared = self.file.disk().share(self.file.path());
-            shared.map_err(|_| ffi::SQLITE_IOERR_SHMSIZE)?;
-            memory.grow(bytes);
-        }
-        Ok(memory.region(number).map(<*mut _>::cast))
-    }
-
-    fn lock_memory(&mut self, from: usize, count: usize, flags: c_int) -> Answer {
-        let memory = self.memory.as_ref().ok_or(ffi::SQLITE_IOERR_SHMLOCK)?;
-        let held = self.held.get_mut(from..from.saturating_add(count));
-        let held = held.ok_or(ffi::SQLITE_IOERR_SHMLOCK)?;
-        if flags & ffi::SQLITE_SHM_UNLOCK != 0 {
-            for (number, held) in (from..).zip(held.iter_mut()) {
-                if std::mem::take(held) {
-                    memory.unlock(number, 1);
-                }
-            }
-            return Ok(());
-        }
-        let alone = flags & ffi::SQLITE_SHM_EXCLUSIVE != 0;
-        if !alone && held.iter().all(|held| *held) {
-            return Ok(());
-        }
-        if !memory.lock(from, count, alone) {
-            return Err(ffi::SQLITE_BUSY);
-        }
-        held.fill(true);
-        Ok(())
-    }
-
-    fn let_go_of_memory(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            for (number, held) in self.held.iter_mut().enumerate() {
-                if std::mem::take(held) {
-                    memory.unlock(number, 1);
-                }
-            }
-        }
-    }
 }

@@ -7,6 +7,15 @@
 //! `PARLANCE_FAULTS_COUNT` asks for so many random runs, and for every fault at every call of the tour;
 //! `PARLANCE_FAULTS_SEED` is the first run's seed. `cargo xtask faults` sets them.
 
+#![expect(
+    clippy::format_push_string,
+    clippy::future_not_send,
+    clippy::match_bool,
+    clippy::needless_pass_by_value,
+    clippy::string_slice,
+    reason = "tests on one thread, over text of their own"
+)]
+
 mod check;
 mod client;
 mod life;

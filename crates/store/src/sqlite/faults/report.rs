@@ -15,9 +15,7 @@ pub(super) struct Report {
 
 impl From<Ending> for Report {
     fn from(ending: Ending) -> Self {
-        let Ending {
-            counts, violation, ..
-        } = ending;
+        let Ending { counts, violation } = ending;
         Self {
             violations: u64::from(violation.is_some()),
             counts,

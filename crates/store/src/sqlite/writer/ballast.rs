@@ -73,8 +73,9 @@ impl Ballast {
             Ok(()) => self.held.set(true),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "there is no room to be kept for deletes");
-                // What was written of it is in the way of others.
-                self.disk.remove(&self.path()).ok();
+                // What was written of it is in the way of others, until that is noted.
+                let removed = self.disk.remove(&self.path());
+                removed.and_then(|()| self.disk.sync_dir(&self.dir)).ok();
             }
         }
     }
