@@ -1,5 +1,5 @@
-//! What goes on beside requests: sweeping after deletes, signing their receipts, emptying the write-ahead
-//! log, metrics.
+//! What goes on beside requests: sweeping after deletes, signing their receipts and checkpoints of their
+//! log, emptying the write-ahead log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 /// How often the signer looks for receipts. What it signs is about a moment at most so long ago.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
-/// What the signing of receipts leaves to requests between two steps.
-const SIGN_PAUSE: Duration = Duration::from_millis(40);
+/// What the signer leaves to other writers between two steps. A step keeps them for about a millisecond,
+/// and signs more receipts than there can be deletes in the meantime.
+const SIGN_PAUSE: Duration = Duration::from_millis(5);
+/// How often it is looked whether the log of receipts is due for a checkpoint.
+const LOG_CHECKPOINT_LOOK: Duration = Duration::from_mins(1);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -41,6 +44,15 @@ pub(crate) fn start(
         let service = signing.clone();
         async move {
             sign(&service).await;
+        }
+    });
+    let signing = service.clone();
+    every(tasks, LOG_CHECKPOINT_LOOK, move || {
+        let service = signing.clone();
+        async move {
+            if let Err(error) = service.checkpoint_receipts().await {
+                tracing::warn!(error = %Chain(&error), "could not sign a checkpoint of the receipts");
+            }
         }
     });
     let checkpointing = Arc::clone(store);
@@ -75,8 +87,7 @@ where
     });
 }
 
-/// Signs what is due, and leaves the processor to requests in between: a signature costs more than a
-/// delete, and nobody waits for it.
+/// Signs what is due, and leaves the store to requests in between: nobody waits for a signature.
 async fn sign(service: &Service) {
     loop {
         match service.sign_some_receipts().await {

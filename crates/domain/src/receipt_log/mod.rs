@@ -29,6 +29,8 @@ pub use verify::{Anchor, Located, Verified, Verifier, VerifyError, Vouched, veri
 /// Most entries under one signature, and in one commit. One signature costs as much as a few dozen
 /// entries, so that more would save nothing; and a path stays short.
 pub const BATCH_ENTRIES_MAX: u32 = 128;
+/// Most entries under one signature that are read: what a log of another version may have.
+pub const BATCH_ENTRIES_READ_MAX: u32 = 1 << 16;
 /// How long new entries may be without a checkpoint.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_hours(1);
 /// Longest line of an exported log, in bytes. An entry has about 1,300.
@@ -52,6 +54,11 @@ pub struct LogHead {
     /// When the last checkpoint was made, by the clock of then: later than now if that was set back.
     pub checkpointed_at: Timestamp,
 }
+
+const _: () = assert!(
+    BATCH_ENTRIES_MAX <= BATCH_ENTRIES_READ_MAX,
+    "what is written is read"
+);
 
 impl LogHead {
     /// Whether there are entries that no checkpoint is over.

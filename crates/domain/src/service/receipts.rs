@@ -94,46 +94,50 @@ impl Service {
 
     /// Signs a checkpoint if there are entries without one, and the last one was signed an hour ago.
     pub async fn checkpoint_receipts(&self) -> Result<(), Error> {
-        let mut known = self.inner.signing.lock().await;
-        let head = self.take_head(&mut known).await?;
-        let (last, now) = (head.checkpointed_at, self.now());
-        // A time to come is that of a clock which was set back since.
-        let due = last > now || last.later(CHECKPOINT_EVERY) <= now;
-        let head = if due {
-            self.checkpoint(head).await?
-        } else {
-            head
+        let due = |head: &LogHead| {
+            let (last, now) = (head.checkpointed_at, self.now());
+            // A time to come is that of a clock which was set back since.
+            last > now || last.later(CHECKPOINT_EVERY) <= now
         };
-        *known = Some(head);
-        Ok(())
+        self.checkpoint_if(due).await.map(drop)
     }
 
-    /// Signs a checkpoint if there are entries without one.
-    async fn checkpoint(&self, head: LogHead) -> Result<LogHead, Error> {
-        if !head.has_news() {
-            return Ok(head);
+    /// Signs a checkpoint if there are entries without one and it is due. Gives how far the log has come.
+    async fn checkpoint_if(&self, is_due: impl Fn(&LogHead) -> bool) -> Result<LogHead, Error> {
+        let mut known = self.inner.signing.lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            // Read anew: others that share the store may have appended.
+            *known = None;
+            let head = self.store().log_head().await.map_err(fault)?;
+            if !head.has_news() || !is_due(&head) {
+                *known = Some(head.clone());
+                return Ok(head);
+            }
+            let new = self.inner.ports.notary.checkpoint(&head, self.now());
+            let after = new.after.clone();
+            match self.store().keep_checkpoint(new).await {
+                Ok(()) => {
+                    *known = Some(after.clone());
+                    return Ok(after);
+                }
+                Err(StoreError::Changed) => {}
+                Err(error) => return Err(fault(error)),
+            }
         }
-        let new = self.inner.ports.notary.checkpoint(&head, self.now());
-        let after = new.after.clone();
-        self.store().keep_checkpoint(new).await.map_err(fault)?;
-        Ok(after)
+        Err(Fault::Conflict(Conflict::Contended).into())
     }
 
     /// Begins an export of the log, with a checkpoint over all that it holds. What there is to sign is
     /// signed first.
     pub async fn export_receipts(&self) -> Result<LogExport, Error> {
         self.sign_receipts().await?;
-        let mut known = self.inner.signing.lock().await;
-        let head = self.take_head(&mut known).await?;
-        let head = self.checkpoint(head).await?;
+        let head = self.checkpoint_if(|_| true).await?;
         let header = self.inner.ports.notary.export_header(&head, self.now());
-        let end = head.tree.size();
-        *known = Some(head);
         Ok(LogExport {
             service: self.clone(),
             header: Some(header),
             next: 0,
-            end,
+            end: head.tree.size(),
         })
     }
 

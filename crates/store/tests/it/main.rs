@@ -1,6 +1,11 @@
 //! The stores, put through the suite that every store has to pass.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should say so"
+)]
 
+mod receipt_log;
 mod sealed;
 mod sqlite;
 

@@ -9,7 +9,7 @@ use super::document::{Batch, Checkpoint, Flaw, Header, PublicKey, form};
 use super::merkle::{self, Frontier, Hash};
 use super::proof::{VouchedReceipt, is_receipt, verify_receipt};
 use super::statement::{self, Place, Statement};
-use super::{BATCH_ENTRIES_MAX, LINE_BYTES_MAX};
+use super::{BATCH_ENTRIES_READ_MAX, LINE_BYTES_MAX};
 use crate::canonical::Canonical;
 use crate::clock::Timestamp;
 use crate::ids::ReceiptId;
@@ -145,7 +145,7 @@ impl<'k> Verifier<'k> {
                 found: batch.first,
             });
         }
-        if batch.count == 0 || batch.count > BATCH_ENTRIES_MAX.into() {
+        if batch.count == 0 || batch.count > BATCH_ENTRIES_READ_MAX.into() {
             return Err(Flaw::Member("count"));
         }
         self.batches += 1;
