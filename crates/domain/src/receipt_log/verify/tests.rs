@@ -102,6 +102,52 @@ impl Book {
         std::iter::once(header).chain(self.lines.clone()).collect()
     }
 
+    fn last_statement(&self) -> Statement {
+        let text = &self.entries.last().unwrap().statement;
+        Statement::read(&Canonical::read(text).unwrap()).unwrap()
+    }
+
+    /// What comes next, as it should be.
+    fn place(&self) -> Place {
+        Place {
+            index: self.head.tree.size(),
+            prev: self.head.last,
+        }
+    }
+
+    /// Signs something with the right key, whatever it is.
+    fn sign_any(&self, document: Canonical) -> String {
+        let key = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[2; 32]).unwrap();
+        super::super::sign(document, &key, self.key().id())
+    }
+
+    /// Appends a batch of one entry, whatever it says, rightly signed.
+    fn forge(&mut self, place: Place, statement: &Statement) {
+        let text = statement.canonical(place).to_string();
+        let leaf = merkle::leaf(text.as_bytes());
+        let batch = Batch {
+            first: self.head.tree.size(),
+            count: 1,
+            root: leaf,
+        };
+        self.lines.push(self.sign_any(batch.canonical()));
+        self.lines.push(text);
+        self.head.tree.push(leaf);
+        self.head.last = Some(leaf);
+        self.head.batches += 1;
+    }
+
+    /// What the whole is, as an export says it.
+    fn header(&self) -> Header {
+        Header {
+            entries: self.head.tree.size(),
+            batches: self.head.batches,
+            checkpoints: self.head.checkpoints,
+            root: self.head.tree.root(),
+            at: self.now,
+        }
+    }
+
     fn key(&self) -> &PublicKey {
         self.notary.public_key()
     }
@@ -300,6 +346,104 @@ fn a_receipt_says_nothing_new_once_it_is_complete_and_recants_nothing() {
 }
 
 #[test]
+fn an_entry_that_does_not_fit_is_noticed_though_it_is_rightly_signed() {
+    let book = Book::full();
+    let (size, last) = (book.head.tree.size(), book.head.last);
+    let mut fresh = book.last_statement();
+    fresh.receipt.id = ReceiptId::from_bits(99);
+    let place = |index, prev| Place { index, prev };
+    let found = |place: Place, change: &dyn Fn(&mut Statement)| {
+        let (mut book, mut statement) = (Book::full(), fresh.clone());
+        change(&mut statement);
+        book.forge(place, &statement);
+        flaw(&book.export(), book.key()).map(|located| located.flaw)
+    };
+    assert_eq!(found(book.place(), &|_| {}), None);
+    let misplaced = |found| {
+        let wanted = size;
+        Some(Flaw::Misplaced { wanted, found })
+    };
+    assert_eq!(found(place(size + 1, last), &|_| {}), misplaced(size + 1));
+    assert_eq!(found(place(0, last), &|_| {}), misplaced(0));
+    let unchained = Some(Flaw::Unchained);
+    assert_eq!(found(place(size, None), &|_| {}), unchained);
+    assert_eq!(found(place(size, Some([0; 32])), &|_| {}), unchained);
+    let other_key = found(book.place(), &|said| said.key_id.push('0'));
+    assert!(matches!(other_key, Some(Flaw::OtherKey { .. })));
+    let late = |said: &mut Statement| said.receipt.requested_at = Timestamp::from_micros(1 << 50);
+    let contradiction = found(book.place(), &late);
+    assert!(matches!(contradiction, Some(Flaw::Contradiction(_))));
+}
+
+#[test]
+fn a_checkpoint_or_a_batch_that_does_not_fit_is_noticed_though_it_is_rightly_signed() {
+    let book = Book::full();
+    let right = Checkpoint {
+        size: book.head.tree.size(),
+        root: book.head.tree.root(),
+        last: book.head.last,
+        at: book.now,
+    };
+    let found = |document: Canonical| {
+        let mut book = Book::full();
+        book.lines.push(book.sign_any(document));
+        book.head.checkpoints += 1;
+        flaw(&book.export(), book.key()).map(|located| located.flaw)
+    };
+    assert_eq!(found(right.canonical()), None);
+    let wrong: [fn(&mut Checkpoint); 3] = [
+        |wrong| wrong.size -= 1,
+        |wrong| wrong.root = [0; 32],
+        |wrong| wrong.last = None,
+    ];
+    for make in wrong {
+        let mut wrong = right.clone();
+        make(&mut wrong);
+        let flaw = found(wrong.canonical()).expect("it is noticed");
+        assert!(matches!(flaw, Flaw::Misplaced { .. } | Flaw::OtherEntries));
+    }
+    let mut batch = Batch {
+        first: right.size,
+        count: 0,
+        root: merkle::root(&[]),
+    };
+    assert_eq!(found(batch.canonical()), Some(Flaw::Member("count")));
+    batch.count = u64::MAX >> 12;
+    assert_eq!(found(batch.canonical()), Some(Flaw::Member("count")));
+    (batch.first, batch.count) = (right.size + 1, 1);
+    let misplaced = found(batch.canonical());
+    assert!(matches!(misplaced, Some(Flaw::Misplaced { .. })));
+}
+
+#[test]
+fn a_header_that_does_not_fit_is_noticed_though_it_is_rightly_signed() {
+    let book = Book::full();
+    let found = |header: &Header| {
+        let mut lines = book.export();
+        lines[0] = book.sign_any(header.canonical());
+        flaw(&lines, book.key()).map(|located| located.flaw)
+    };
+    assert_eq!(found(&book.header()), None);
+    let wrong: [fn(&mut Header); 5] = [
+        |wrong| wrong.entries += 1,
+        |wrong| wrong.batches -= 1,
+        |wrong| wrong.checkpoints += 1,
+        |wrong| wrong.root = [0; 32],
+        |wrong| wrong.at = Timestamp::from_micros(9),
+    ];
+    for make in wrong {
+        let mut wrong = book.header();
+        make(&mut wrong);
+        let flaw = found(&wrong).expect("it is noticed");
+        let is_headers = matches!(
+            flaw,
+            Flaw::Number { .. } | Flaw::OtherEntries | Flaw::TimeGoesBack
+        );
+        assert!(is_headers, "{flaw}");
+    }
+}
+
+#[test]
 fn no_checkpoint_has_an_earlier_time_than_what_it_is_over_though_the_clock_is_set_back() {
     let mut book = Book::full();
     book.now = Timestamp::from_micros(1_000);
@@ -311,9 +455,8 @@ fn no_checkpoint_has_an_earlier_time_than_what_it_is_over_though_the_clock_is_se
         last: book.head.last,
         at: Timestamp::from_micros(1_000),
     };
-    let key = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[2; 32]).unwrap();
     let end = book.lines.len() - 1;
-    book.lines[end] = super::super::sign(late.canonical(), &key, book.key().id());
+    book.lines[end] = book.sign_any(late.canonical());
     let found = flaw(&book.export(), book.key()).unwrap();
     assert_eq!(found.flaw, Flaw::TimeGoesBack);
 }
