@@ -7,6 +7,7 @@ mod bench;
 mod conformance;
 mod crash;
 mod http;
+mod models;
 mod stages;
 mod tidy;
 mod tools;
@@ -29,6 +30,8 @@ cargo xtask bench [--seconds N]             requests per second, beside a bare a
 cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict]
                                             kills of the server under load, and what is left
 cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
+cargo xtask models [NAME] [--count N] [--delays N] [--schedule S]
+                                            threads and tasks in many orders of events
 ";
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
             bench::command(&shop, seconds)
         }
         ["crash", rest @ ..] => crash::command(&shop, rest),
+        ["models", rest @ ..] => models::command(&shop, rest),
         // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),
         ["bench-run", rest @ ..] => bench::measure(rest),

@@ -83,7 +83,9 @@ fn number(name: &str) -> Option<usize> {
 }
 
 fn say(what: &str) {
-    writeln!(stderr(), "{what}").unwrap();
+    let thread = std::thread::current();
+    let model = thread.name().unwrap_or_default();
+    writeln!(stderr(), "{model}: {what}").unwrap();
 }
 
 /// Depth first through all schedules with so many delays.

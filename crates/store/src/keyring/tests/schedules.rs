@@ -31,29 +31,33 @@ fn point() {
 
 /// A disk whose calls others may come between, and that looks at what is written.
 #[derive(Clone)]
-struct Watched(Sim);
+struct Watched {
+    sim: Sim,
+    /// A write or a sync has failed, and nothing may be written any more.
+    failed: Arc<Flag>,
+}
 
 struct WatchedFile {
     file: Box<dyn File>,
-    sim: Sim,
+    disk: Watched,
     path: PathBuf,
 }
 
 impl Disk for Watched {
     fn open(&self, path: &Path, make: bool) -> io::Result<Box<dyn File>> {
         Ok(Box::new(WatchedFile {
-            file: self.0.open(path, make)?,
-            sim: self.0.clone(),
+            file: self.sim.open(path, make)?,
+            disk: self.clone(),
             path: path.to_owned(),
         }))
     }
 
     fn make_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.make_dir(path)
+        self.sim.make_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.sync_dir(path)
+        self.sim.sync_dir(path)
     }
 }
 
@@ -71,12 +75,13 @@ impl WatchedFile {
         if !self.path.ends_with("slots") || bytes == vec![0; bytes.len()] {
             return;
         }
-        self.sim.on_disk(&self.path, |disk| {
+        self.disk.sim.on_disk(&self.path, |disk| {
             let below = disk.iter().skip(offset).take(bytes.len());
             let empty = below.copied().all(|byte| byte == 0);
             assert!(empty, "a slot is filled before its wipe is durable");
         });
         let epoch = self
+            .disk
             .sim
             .on_disk(&self.path.with_file_name("header"), |header| {
                 let copies = header.chunks(format::HEADER_STEP);
@@ -102,12 +107,28 @@ impl File for WatchedFile {
         point();
         let piece = &from[..self.piece(from.len())];
         self.look_at(piece, offset);
-        self.file.pwrite(piece, offset)
+        let failed = self.disk.failed.load(Ordering::SeqCst);
+        assert!(!failed, "something is written after a failure");
+        let written = self.file.pwrite(piece, offset);
+        // For some writes, no room is no failure, and an interruption is none for any.
+        if written.as_ref().is_err_and(|error| {
+            !matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::Interrupted
+            )
+        }) {
+            self.disk.failed.store(true, Ordering::SeqCst);
+        }
+        written
     }
 
     fn sync(&self) -> io::Result<()> {
         point();
-        self.file.sync()
+        let synced = self.file.sync();
+        if synced.is_err() {
+            self.disk.failed.store(true, Ordering::SeqCst);
+        }
+        synced
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -155,7 +176,11 @@ impl World {
     /// A keyring with a batch in stock.
     fn new(mirrored: bool) -> Self {
         let sim = Sim::default();
-        Self::over(&Watched(sim.clone()), &sim, mirrored)
+        let watched = Watched {
+            sim: sim.clone(),
+            failed: Arc::default(),
+        };
+        Self::over(&watched, &sim, mirrored)
     }
 
     fn over(disk: &dyn Disk, sim: &Sim, mirrored: bool) -> Self {
