@@ -2,10 +2,10 @@
 //! feature `models` those of a scheduler that tries orders of events. No server has that feature.
 
 #[cfg(not(feature = "models"))]
-pub(crate) use self::served::{Mutex, point, sleep, spawn};
+pub(crate) use self::served::{Mutex, aside, point, sleep, spawn};
 
 #[cfg(feature = "models")]
-pub(crate) use self::modelled::{Mutex, point, sleep, spawn};
+pub(crate) use self::modelled::{Mutex, aside, point, sleep, spawn};
 
 #[cfg(not(feature = "models"))]
 mod served {
@@ -22,6 +22,13 @@ mod served {
         F: Future<Output = ()> + Send + 'static,
     {
         tracker.spawn(work);
+    }
+
+    /// Does what takes a while on a thread that answers nobody meanwhile; an error if it panics.
+    pub(crate) async fn aside<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        tokio::task::spawn_blocking(work).await
     }
 
     /// Lets some time pass.
@@ -48,6 +55,12 @@ mod modelled {
         F: Future<Output = ()> + Send + 'static,
     {
         drop(shuttle::future::spawn(tracker.track_future(work)));
+    }
+
+    /// Does it here, after others have had their turn.
+    pub(crate) async fn aside<T>(work: impl FnOnce() -> T) -> Result<T, tokio::task::JoinError> {
+        shuttle::future::yield_now().await;
+        Ok(work())
     }
 
     /// Lets others go on: there is no time.

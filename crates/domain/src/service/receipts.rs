@@ -12,6 +12,7 @@ use crate::receipt_log::{
 };
 use crate::secret::Secret;
 use crate::store::StoreError;
+use crate::sync::aside;
 
 /// Receipts that are read at once for a list.
 const LISTED_AT_ONCE_MAX: u32 = 1_000;
@@ -86,7 +87,7 @@ impl Service {
     /// Writes and hashes statements, on a thread that answers nobody meanwhile.
     async fn state(&self, head: LogHead, now: Timestamp, due: Vec<Due>) -> Result<NewBatch, Error> {
         let notary = Arc::clone(&self.inner.ports.notary);
-        let stated = tokio::task::spawn_blocking(move || notary.state(&head, now, &due)).await;
+        let stated = aside(move || notary.state(&head, now, &due)).await;
         let internal = |error| Error::caused_by(Fault::Internal, error);
         let batch = stated.map_err(|error| Error::caused_by(Fault::Internal, error))?;
         batch.map_err(internal)

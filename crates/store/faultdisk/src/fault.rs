@@ -10,15 +10,15 @@ pub enum Fault {
     Fails(ErrorKind),
     /// A call that writes fails for want of room, once.
     NoSpace,
-    /// From this call on there is no room but what is given back, until [`Disk::make_room`]. Files that
+    /// From this call on there is no room but what is given back, until [`Disk::make_room`](crate::Disk::make_room). Files that
     /// are removed give theirs back when their folder is synced.
     Full,
     /// A read or write does half of what it is told.
     Short,
     /// The process ends before the call does anything: this one and all later ones fail, until
-    /// [`Disk::respawn`].
+    /// [`Disk::respawn`](crate::Disk::respawn).
     Kill,
-    /// The power goes: this call and all later ones fail, until [`Disk::reboot`].
+    /// The power goes: this call and all later ones fail, until [`Disk::reboot`](crate::Disk::reboot).
     PowerCut,
 }
 

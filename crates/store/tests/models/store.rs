@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Erasure, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, SignedReceipt, Turn,
+    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
-use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError, Write};
+use parlance_domain::receipt_log::{LogHead, LoggedBatch, NewBatch, NewCheckpoint};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, ReceiptLog, Store, StoreError, Write};
 use parlance_store::Memory;
 use tokio::sync::oneshot;
 
@@ -197,14 +198,9 @@ impl Store for Diarist {
         self.memory.sweep(forget_before).await
     }
 
-    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Erasure>, StoreError> {
+    async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError> {
         let memory = Arc::clone(&self.memory);
         apart(async move { memory.receipts_to_sign(count_max).await }).await
-    }
-
-    async fn store_signed(&self, receipts: &[SignedReceipt]) -> Result<(), StoreError> {
-        let (memory, receipts) = (Arc::clone(&self.memory), receipts.to_owned());
-        apart(async move { memory.store_signed(&receipts).await }).await
     }
 
     async fn receipt_of(
@@ -225,15 +221,33 @@ impl Store for Diarist {
         self.memory.receipts(project, after, count_max).await
     }
 
-    async fn receipt(
-        &self,
-        project: ProjectId,
-        id: ReceiptId,
-    ) -> Result<Option<ReceiptRecord>, StoreError> {
-        self.memory.receipt(project, id).await
+    async fn receipt(&self, id: ReceiptId) -> Result<Option<ReceiptRecord>, StoreError> {
+        self.memory.receipt(id).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.memory.ping().await
+    }
+}
+
+#[async_trait]
+impl ReceiptLog for Diarist {
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        let memory = Arc::clone(&self.memory);
+        apart(async move { memory.log_head().await }).await
+    }
+
+    async fn append_to_log(&self, batch: NewBatch) -> Result<(), StoreError> {
+        let memory = Arc::clone(&self.memory);
+        apart(async move { memory.append_to_log(batch).await }).await
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: NewCheckpoint) -> Result<(), StoreError> {
+        let memory = Arc::clone(&self.memory);
+        apart(async move { memory.keep_checkpoint(checkpoint).await }).await
+    }
+
+    async fn logged(&self, first: u64, entries_max: u32) -> Result<Vec<LoggedBatch>, StoreError> {
+        self.memory.logged(first, entries_max).await
     }
 }

@@ -1,6 +1,7 @@
 //! Turns that begin, speak and end while their conversation is deleted.
 
 use parlance_domain::model::{TurnFailure, TurnState};
+use parlance_domain::service::TurnEvent;
 use parlance_testkit::explore::Plan;
 
 use crate::model::Script;
@@ -91,6 +92,33 @@ fn a_turn_that_is_stopped_and_deleted_at_once_ends_once() {
         let deleter = world.beside(async move |world| world.delete(&delete).await.unwrap());
         let told = world.read(&read, stream).await;
         both(stopper, deleter).await;
+        assert_eq!(told.end.state, TurnState::Cancelled);
+    });
+}
+
+#[test]
+fn what_was_said_is_told_although_nothing_more_comes_and_kept_by_a_stop() {
+    explored(PLAN, Script::Hangs, async |world| {
+        let (target, mut stream) = world.begin().await;
+        let said = stream.next().await;
+        assert_eq!(said, Some(TurnEvent::Text("first ".into())));
+        world.service.stop_turn(&world.who, stream.turn.into());
+        let Some(TurnEvent::Ended(end)) = stream.next().await else {
+            panic!("a turn that is stopped ends");
+        };
+        assert_eq!(end.state, TurnState::Cancelled);
+        assert_eq!(end.text, "first ");
+        assert!(end.answer.is_some());
+        world.delete(&target).await;
+    });
+}
+
+#[test]
+fn a_turn_that_is_stopped_before_it_speaks_ends() {
+    explored(PLAN, Script::Hangs, async |world| {
+        let (target, stream) = world.begin().await;
+        world.service.stop_turn(&world.who, stream.turn.into());
+        let told = world.read(&target, stream).await;
         assert_eq!(told.end.state, TurnState::Cancelled);
     });
 }

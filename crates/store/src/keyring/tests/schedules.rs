@@ -52,6 +52,22 @@ impl Disk for Watched {
         }))
     }
 
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.sim.exists(path)
+    }
+
+    fn peek(&self, path: &Path, to: &mut [u8]) -> io::Result<u32> {
+        self.sim.peek(path, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.sim.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.sim.remove(path)
+    }
+
     fn make_dir(&self, path: &Path) -> io::Result<()> {
         self.sim.make_dir(path)
     }
