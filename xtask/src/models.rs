@@ -55,6 +55,9 @@ impl Options {
 
 /// Runs the models as they are asked for, optimised where it is for more than a moment.
 pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
+    if words.is_empty() {
+        return bounded(shop);
+    }
     let options = Options::read(words)?;
     let profile: &[&str] = if options.settings.is_empty() {
         &[]
@@ -64,8 +67,8 @@ pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
     run(shop, &options, profile)
 }
 
-/// What `cargo xtask test` does: the lints that depend on the feature, and every model for a moment.
-pub(crate) fn bounded(shop: &Shop) -> anyhow::Result<bool> {
+/// The lints that depend on the feature, and every model for a moment.
+fn bounded(shop: &Shop) -> anyhow::Result<bool> {
     let mut lints = shop.cargo(&[
         "clippy",
         "--all-targets",

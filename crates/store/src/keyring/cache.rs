@@ -48,6 +48,10 @@ impl Cache {
         }
     }
 
+    #[cfg_attr(
+        feature = "models",
+        expect(clippy::modulo_one, reason = "a model has one shard")
+    )]
     fn shard<T>(&self, slot: u32, work: impl FnOnce(&mut Shard) -> T) -> Option<T> {
         let shard = self.shards.get(super::format::narrow(slot % SHARDS))?;
         Some(work(

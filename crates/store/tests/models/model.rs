@@ -33,7 +33,7 @@ impl Script {
         ];
         match self {
             Self::Any => all[shuttle::rand::thread_rng().gen_range(0..all.len())],
-            one => one,
+            one @ (Self::Speaks | Self::Hangs | Self::Breaks | Self::Panics | Self::Down) => one,
         }
     }
 }
