@@ -4,14 +4,16 @@ use anyhow::{Context, bail};
 use rusqlite::{Connection, params};
 
 use super::journal::{Conversation, Known, Presence};
-use super::operator::Key;
+use super::operator::{App, Key};
 use super::run::Run;
 use super::verify::Depth;
 use super::{Canaries, Options};
 use crate::tools::{Shop, say};
 
-/// Load and kills before damage is done.
-const ROUNDS: usize = 4;
+/// Fewest rounds of load and a kill before damage is done.
+const ROUNDS_MIN: usize = 4;
+/// Most of them: by then everything that can be damaged has been made.
+const ROUNDS_MAX: usize = 100;
 
 /// Damage to the database, and to the journal where that is easier.
 struct Plant {
@@ -104,14 +106,7 @@ fn planted(shop: &Shop, plants: &[Plant], seed: u64) -> anyhow::Result<Vec<Strin
         canaries: Canaries::Report,
     };
     let mut run = Run::new(shop, "crash-proof", &options)?;
-    for _ in 0..ROUNDS {
-        run.load_and_kill()?;
-        run.server.restart()?;
-        let verdict = run.compare(Depth::Everything)?;
-        if !verdict.wrong.is_empty() {
-            bail!("something is wrong without damage: {:?}", verdict.wrong);
-        }
-    }
+    ripen(&mut run)?;
     run.server.kill()?;
     let file = run.server.folder().join("data").join("parlance.db");
     let db = Connection::open(file).context("could not open the database")?;
@@ -121,6 +116,35 @@ fn planted(shop: &Shop, plants: &[Plant], seed: u64) -> anyhow::Result<Vec<Strin
     drop(db);
     run.server.restart()?;
     Ok(run.compare(Depth::Everything)?.wrong)
+}
+
+/// Load and kills until there is something of everything that is to be damaged: how much a round makes
+/// is up to the machine.
+fn ripen(run: &mut Run) -> anyhow::Result<()> {
+    for round in 1..=ROUNDS_MAX {
+        run.load_and_kill()?;
+        run.server.restart()?;
+        let verdict = run.compare(Depth::Everything)?;
+        if !verdict.wrong.is_empty() {
+            bail!("something is wrong without damage: {:?}", verdict.wrong);
+        }
+        if round >= ROUNDS_MIN && lacking(run).is_ok() {
+            return Ok(());
+        }
+    }
+    lacking(run).with_context(|| format!("{ROUNDS_MAX} rounds have not made what is damaged"))
+}
+
+/// An error that names the first thing that there is nothing of.
+fn lacking(run: &mut Run) -> anyhow::Result<()> {
+    with_batch(run)?;
+    any(run)?;
+    deleted(run)?;
+    titled(run)?;
+    key(run, true)?;
+    key(run, false)?;
+    app(run)?;
+    Ok(())
 }
 
 fn id(conversation: &Conversation) -> [u8; 16] {
@@ -195,13 +219,17 @@ const COPY: &str = "\
     SELECT project, ?2, app, owner, updated_at, 0, 0, 0, slot, generation FROM conversations WHERE id = ?1";
 
 fn bring_one_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
-    for client in &run.clients {
-        let gone = client.gone.iter().find_map(|gone| gone.name.whole);
-        if let (Some(gone), Some(living)) = (gone, client.conversations.first()) {
-            return change(db, COPY, params![id(living), gone.to_be_bytes()]);
-        }
-    }
-    bail!("nobody has deleted anything")
+    let (living, gone) = deleted(run)?;
+    change(db, COPY, params![id(living), gone.to_be_bytes()])
+}
+
+/// A conversation of a client, and the id of one that the same client has deleted.
+fn deleted(run: &Run) -> anyhow::Result<(&Conversation, u128)> {
+    let both = run.clients.iter().find_map(|client| {
+        let gone = client.gone.iter().find_map(|gone| gone.name.whole)?;
+        Some((client.conversations.first()?, gone))
+    });
+    both.context("nobody has deleted anything")
 }
 
 fn invent_one(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
@@ -230,15 +258,22 @@ fn bring_a_key_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
 }
 
 fn lose_an_app(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    change(db, "DELETE FROM apps WHERE name = ?1", [&app(run)?.name])
+}
+
+/// An app of the operator's that there is.
+fn app(run: &Run) -> anyhow::Result<&App> {
     let mut apps = run.operator.yards.iter().flat_map(|yard| &yard.apps);
-    let app = apps.find(|app| app.is_known()).context("no app")?;
-    change(db, "DELETE FROM apps WHERE name = ?1", [&app.name])
+    apps.find(|app| app.is_known()).context("no app")
 }
 
 fn lose_a_title(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let lose = "UPDATE conversations SET title = NULL WHERE id = ?1";
+    change(db, lose, params![id(titled(run)?)])
+}
+
+fn titled(run: &Run) -> anyhow::Result<&Conversation> {
     let mut all = run.clients.iter().flat_map(|client| &client.conversations);
     let titled = all.find(|conversation| conversation.title.held.is_some());
-    let titled = titled.context("no conversation with a title")?;
-    let lose = "UPDATE conversations SET title = NULL WHERE id = ?1";
-    change(db, lose, params![id(titled)])
+    titled.context("no conversation with a title")
 }

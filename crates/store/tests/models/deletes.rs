@@ -41,7 +41,7 @@ fn an_operator_and_a_client_delete_it_once() {
                 let of = erased.id.into();
                 let erasure = world.service.erase_conversation(samples::PROJECT, of);
                 let erasure = erasure.await.unwrap();
-                erased.mark();
+                erased.answered(erasure.is_some());
                 erasure
             }),
             world.beside(async move |world| world.delete(&deleted).await),

@@ -34,8 +34,11 @@ pub(crate) struct World {
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) id: ConversationId,
-    /// A delete of it was answered.
+    /// Somebody was told that it is deleted, or that it is not there.
     gone: Arc<AtomicBool>,
+    /// Whoever deleted it was told so: from then on nothing is told of its turns. Until then another
+    /// may learn that it is gone before they are stopped.
+    done: Arc<AtomicBool>,
 }
 
 /// What a reader was told of a turn.
@@ -150,10 +153,10 @@ impl World {
         let turn = stream.turn;
         let (mut text, mut late) = (String::new(), false);
         let end = loop {
-            let gone = target.is_gone();
+            let done = target.done.load(Ordering::SeqCst);
             match stream.next().await {
                 Some(TurnEvent::Text(piece)) => {
-                    late |= gone;
+                    late |= done;
                     text.push_str(&piece);
                 }
                 Some(TurnEvent::Ended(end)) => break end,
@@ -222,13 +225,13 @@ impl World {
             Ok(deleted) => {
                 assert!(!gone, "it is deleted again");
                 assert_eq!(deleted.conversation, target.id);
-                target.mark();
+                target.answered(true);
                 self.check_gone(target, Some(deleted.receipt)).await;
                 Some(deleted)
             }
             Err(error) => {
                 assert_eq!(error.fault, NOT_FOUND);
-                target.mark();
+                target.answered(false);
                 self.check_gone(target, None).await;
                 None
             }
@@ -292,11 +295,14 @@ impl Target {
         Self {
             id,
             gone: Arc::default(),
+            done: Arc::default(),
         }
     }
 
-    pub(crate) fn mark(&self) {
+    /// A delete of it was answered: that it is done, or that it is not there.
+    pub(crate) fn answered(&self, done: bool) {
         self.gone.store(true, Ordering::SeqCst);
+        self.done.fetch_or(done, Ordering::SeqCst);
     }
 
     pub(crate) fn is_gone(&self) -> bool {

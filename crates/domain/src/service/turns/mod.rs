@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
+use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use log::Teller;
@@ -340,6 +341,8 @@ async fn listen(run: &Run, mut stream: ModelStream, answer: &mut Answer) -> Turn
             Ok(ModelEvent::Usage(usage)) => answer.usage = usage,
             Err(error) => return failed(run.turn, &error, TurnFailure::Upstream),
         }
+        // A model that always has more to say would never let a cancellation through.
+        consume_budget().await;
     }
     TurnState::Completed
 }
