@@ -3,6 +3,9 @@
 //! Invariant: content reaches a database only as [`Sealed`], and no row is read or changed but by a
 //! statement that names the project and, below it, the owner or what the owner's row led to.
 
+pub mod audit;
+pub mod backup;
+pub mod erasures;
 pub mod keyring;
 pub mod memory;
 pub mod seal;

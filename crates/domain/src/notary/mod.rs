@@ -95,6 +95,10 @@ impl Notary {
         let mut after = head.clone();
         let (mut entries, mut leaves) = (Vec::with_capacity(due.len()), Vec::new());
         for due in due {
+            let place = Place {
+                index: after.tree.size(),
+                prev: after.last,
+            };
             let said = self.say(now, due, place)?;
             let leaf = merkle::leaf(said.entry.statement.as_bytes());
             after.tree.push(leaf);

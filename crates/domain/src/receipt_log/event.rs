@@ -224,10 +224,7 @@ impl RestoredSnapshot {
         Canonical::object([
             ("taken_at_us", time(Some(self.taken_at))),
             ("expires_at_us", time(Some(self.expires_at))),
-            (
-                "erasures_applied",
-                Canonical::count(self.erasures_applied),
-            ),
+            ("erasures_applied", Canonical::count(self.erasures_applied)),
             ("gap_from_us", time(self.gap_from)),
         ])
     }
@@ -396,10 +393,7 @@ mod tests {
         assert_eq!(wrong(project(), "event", text("moved")), Some("event"));
         assert_eq!(wrong(project(), "server", Canonical::Null), Some("build"));
         let restored = restored(None);
-        assert_eq!(
-            wrong(restored, "event", text("hold_removed")),
-            Some("hold")
-        );
+        assert_eq!(wrong(restored, "event", text("hold_removed")), Some("hold"));
         assert_eq!(wrong(project(), "more", Canonical::Null), None);
     }
 

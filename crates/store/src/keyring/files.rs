@@ -116,6 +116,11 @@ impl Files {
         })
     }
 
+    /// Fills `to` with the header file, both copies.
+    pub(super) fn read_whole_header(&self, to: &mut [u8]) -> Result<(), KeyringError> {
+        disk::read(&*self.header, to, 0).map_err(reading("read", &self.path("header")))
+    }
+
     /// Makes room for both copies of the header.
     pub(super) fn clear_header(&self) -> Result<(), KeyringError> {
         disk::write(&*self.header, &[0; HEADER_FILE], 0)

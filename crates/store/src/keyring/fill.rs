@@ -77,7 +77,7 @@ impl Keyring {
         } else {
             None
         };
-        self.raise_epoch(writer, segment)?;
+        self.raise_epoch(writer, 1, segment)?;
         let slots: Vec<u32> = locked(&self.stock).free.iter().take(BATCH).collect();
         let fresh = self.seal_slots(writer, &slots)?;
         let mut stock = locked(&self.stock);
@@ -106,10 +106,11 @@ impl Keyring {
         Ok(key)
     }
 
-    /// Writes and syncs the next epoch, and counts the new segment if there is one.
-    fn raise_epoch(
+    /// Writes and syncs an epoch that is later by an odd number, and counts the new segment if there is one.
+    pub(super) fn raise_epoch(
         &self,
         writer: &mut Writer,
+        by: u64,
         segment: Option<Arc<RecordKey>>,
     ) -> Result<(), KeyringError> {
         if !writer.durable {
@@ -119,7 +120,10 @@ impl Keyring {
             writer.durable = true;
         }
         let mut header = writer.header;
-        header.epoch = header.epoch.checked_add(1).ok_or(KeyringError::Exhausted)?;
+        header.epoch = header
+            .epoch
+            .checked_add(by)
+            .ok_or(KeyringError::Exhausted)?;
         header.segments += u32::from(segment.is_some());
         let bytes = header.encode(&self.root, &self.secret)?;
         self.write_headers(&header, &bytes)?;

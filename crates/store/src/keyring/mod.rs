@@ -52,6 +52,7 @@ mod mirror;
 mod open;
 mod root;
 mod settle;
+mod snapshot;
 mod stock;
 mod wipe;
 
@@ -77,6 +78,7 @@ use stock::Stock;
 pub use crypto::{KeyError, RecordKey};
 pub use error::KeyringError;
 pub use root::{Root, RootCommand, RootError, RootFile};
+pub use snapshot::{Census, Snapshot, Standing};
 pub use wipe::InUse;
 
 /// Names a key: a slot and the generation that was written into it. What a row of the database keeps.
@@ -181,6 +183,16 @@ impl Keyring {
         options: &Options,
     ) -> Result<Self, KeyringError> {
         open::open(disk, dir, store, expected, options)
+    }
+
+    /// Whether there is a keyring in a directory, of whichever store and whole or not.
+    pub fn is_in(dir: &Path) -> Result<bool, KeyringError> {
+        Ok(Files::open(&disk::Machine, dir)?.is_some())
+    }
+
+    /// The store that it belongs to.
+    pub const fn store(&self) -> [u8; 16] {
+        self.store
     }
 
     /// How far it has come. Taken after a key was, it covers that key.

@@ -1,11 +1,12 @@
 //! Compares the keyring with the database, once, when both have been opened.
 
-use super::format::{SEGMENT, SLOT, SLOTS, generation, narrow};
+use super::format::narrow;
+use super::snapshot::generations;
 use super::stock::Slots;
 use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
 
 /// A slot that is neither empty nor whole: its generation is gone and other bytes are left.
-const TORN: u64 = u64::MAX;
+pub(super) const TORN: u64 = u64::MAX;
 
 impl Keyring {
     /// Tells the keyring every key that the database refers to. From then on keys can be taken.
@@ -33,7 +34,7 @@ impl Keyring {
             epoch: writer.header.epoch,
             segments: writer.header.segments,
         };
-        let generations = self.generations(mark.segments)?;
+        let generations = generations(&self.main, mark.segments)?;
         let mut kept = Slots::none_of(mark.segments);
         let mut erased = Vec::new();
         for key in live {
@@ -64,19 +65,5 @@ impl Keyring {
         drop(stock);
         self.wanted.notify_all();
         Ok(erased)
-    }
-
-    /// The generations of all slots.
-    fn generations(&self, segments: u32) -> Result<Vec<u64>, KeyringError> {
-        let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
-        let mut bytes = vec![0; SEGMENT];
-        for segment in 0..segments {
-            self.main.read_slots(segment * SLOTS, &mut bytes)?;
-            all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
-                0 if slot.iter().any(|byte| *byte != 0) => TORN,
-                found => found,
-            }));
-        }
-        Ok(all)
     }
 }

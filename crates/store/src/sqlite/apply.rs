@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::bury::bury;
 use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
 use super::search::{ItemAt, find_item};
-use super::sql;
 use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
+use super::{erasures, sql};
 use crate::keyring::KeyRef;
 
 /// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
@@ -167,6 +167,7 @@ fn write(
     let mut head = head(db, who, change.of)?;
     if let What::Delete(burial) = &change.what {
         let deleted = bury(db, who, &head, change.at, burial)?;
+        erasures::note(db, head.key, change.at)?;
         erased.push(head.key);
         return Ok(deleted);
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
     include_str!("../../migrations/sqlite/0003_events.sql"),
+    include_str!("../../migrations/sqlite/0004_erasures.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";
@@ -34,6 +35,18 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a database that a start would migrate, or that this program does not know.
+pub(super) fn check_current(db: &Connection) -> Result<(), OpenError> {
+    let found: i64 = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(driver("reading its version"))?;
+    match (1..).zip(MIGRATIONS).last().map_or(0, |(number, _)| number) {
+        known if found > known => Err(OpenError::Newer { found, known }),
+        known if found < known => Err(OpenError::Behind { found, known }),
+        _ => Ok(()),
+    }
 }
 
 fn check(db: &Connection, number: i64, text: &str) -> Result<(), OpenError> {

@@ -4,7 +4,9 @@ mod admin;
 mod apply;
 mod bury;
 mod encode;
+mod erasures;
 mod host;
+mod keeping;
 mod list;
 mod migrate;
 mod open;
@@ -28,12 +30,12 @@ mod faults;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use parlance_domain::clock::Timestamp;
+use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
@@ -51,11 +53,16 @@ use self::references::References;
 use self::value::{Trouble, Who};
 use self::vault::Filler;
 use self::writer::{Ballast, Room, Tools, Writer};
+use crate::erasures::ErasureLog;
 use crate::keyring::{KeyRef, Keyring};
 use crate::seal::Vault;
 
+pub(crate) use self::erasures::unlogged;
+pub(crate) use self::keeping::{make_ready_again, open_as_it_is};
 pub use self::open::OpenError;
 pub use self::options::{Durability, Keys, Options};
+pub(crate) use self::value::read_key_ref as key_ref;
+pub(crate) use self::vault::recorded_mark;
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
@@ -72,6 +79,12 @@ pub struct Sqlite {
     references: References,
     filler: Mutex<Option<Filler>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// None where there are no keys to be erased.
+    log: Option<erasures::Log>,
+    clock: Arc<dyn Clock>,
+    dir: PathBuf,
+    /// Whether the root key is a plain file in the keyring.
+    has_root_file: bool,
 }
 
 impl Sqlite {
@@ -81,10 +94,19 @@ impl Sqlite {
         // Before the database is made, so that a refusal leaves everything as it was.
         vault::refuse_orphan(host, dir, is_new, &options.keys)?;
         let db = open::writer(host, &path, options.durability)?;
+        let now = options.clock.now();
+        let has_root_file = matches!(options.keys, Keys::Keyring { root: None, .. });
         let vault = Arc::new(match options.keys {
-            Keys::Keyring { root, mirror } => vault::open(dir, &db, root, mirror, host)?,
+            Keys::Keyring { root, mirror } => vault::open((dir, &db), root, mirror, host, now)?,
             Keys::None { hashing } => Vault::clear(&hashing),
         });
+        let mut log = vault.keyring().map(|keyring| {
+            let disk = Arc::clone(&host.disk);
+            ErasureLog::new(disk, dir, keyring.store())
+        });
+        if let Some(log) = &mut log {
+            erasures::complete(&db, log, &*options.clock)?;
+        }
         let readers = (0..options.readers.max(1))
             .map(|_| open::reader(host, &path))
             .collect::<Result<_, _>>()?;
@@ -103,11 +125,17 @@ impl Sqlite {
             references: References::default(),
             filler: Mutex::new(Some(filler)),
             thread: Mutex::new(Some(thread)),
+            log: log.map(|log| Arc::new(tokio::sync::Mutex::new(log))),
+            clock: options.clock,
+            dir: dir.to_owned(),
+            has_root_file,
         })
     }
 
-    /// Writes what is waiting, empties the WAL and ends the writer. Later writes are refused.
+    /// Writes what is waiting and the log of erasures, empties the WAL and ends the writer. Later writes are
+    /// refused.
     pub async fn close(&self) {
+        self.close_log().await;
         if let Some(writer) = &self.writer {
             writer.close().await;
         }

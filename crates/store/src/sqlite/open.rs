@@ -56,6 +56,17 @@ pub enum OpenError {
         /// The newest version that is known.
         known: i64,
     },
+    /// An earlier Parlance has written the database, and it may not be changed here.
+    #[error(
+        "the database has schema version {found}, this Parlance works with {known}: start the server once, \
+         which brings it up to date"
+    )]
+    Behind {
+        /// The database's version.
+        found: i64,
+        /// The newest version that is known.
+        known: i64,
+    },
     /// A migration that was applied is not the one that is known.
     #[error("migration {number} of the database is not the one that this Parlance knows")]
     Foreign {

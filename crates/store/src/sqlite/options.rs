@@ -1,6 +1,9 @@
 //! What a database is opened with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use parlance_domain::{Clock, SystemClock};
 
 use crate::keyring::Root;
 
@@ -26,6 +29,8 @@ pub struct Options {
     /// Bytes on the disk that are kept for deletes, so that those work where it is full. At least twice
     /// the largest item's, since it is overwritten before its room is free; 0 keeps none.
     pub ballast_bytes: u64,
+    /// What tells the time of what the store does by itself.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Where the keys of what is sealed come from.
@@ -54,6 +59,7 @@ impl Default for Options {
                 mirror: None,
             },
             ballast_bytes: 0,
+            clock: Arc::new(SystemClock),
         }
     }
 }

@@ -291,6 +291,25 @@ pub(super) const RECEIPT: &str = "\
 pub(super) const OPEN_RECEIPT: &str =
     "SELECT project FROM receipts INDEXED BY receipts_open WHERE state = 0 AND id = ?1";
 
+// The log of erasures.
+
+pub(super) const NOTE_ERASED: &str =
+    "INSERT INTO erasures (slot, generation, erased_at) VALUES (?1, ?2, ?3)";
+
+pub(super) const LOGGED: &str = "SELECT logged FROM store";
+
+pub(super) const SET_LOGGED: &str = "UPDATE store SET logged = max(logged, ?1)";
+
+pub(super) const ERASED_AFTER: &str = "\
+    SELECT place, slot, generation, erased_at FROM erasures \
+    WHERE place > ?1 ORDER BY place LIMIT ?2";
+
+/// The last one in the log stays: the next one's place is counted from it.
+pub(super) const FORGET_ERASED: &str = "\
+    DELETE FROM erasures WHERE place IN \
+        (SELECT place FROM erasures ORDER BY place LIMIT ?2) \
+        AND erased_at < ?1 AND place < (SELECT logged FROM store)";
+
 // The sweep.
 
 pub(super) const NEXT_PURGE: &str =

@@ -20,8 +20,8 @@ const SWEEP_TIME_MAX: Duration = Duration::from_millis(4);
 /// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
 const VACUUM_PAGES: u32 = 128;
 
-/// Removes a chunk of rows, or forgets a chunk of tombstones where no rows are left. True as long as
-/// there may be more.
+/// Removes a chunk of rows, or forgets a chunk of tombstones and of logged erasures where no rows are left.
+/// True as long as there may be more.
 ///
 /// A tombstone is forgotten only when nothing waits to be purged, so never before its own rows.
 pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble> {
@@ -44,10 +44,14 @@ pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble
         }
         return Ok(true);
     }
-    let forgotten = db
-        .prepare_cached(sql::FORGET)?
-        .execute(params![forget_before, SWEEP_ROWS_MAX])?;
-    Ok(rows(forgotten) == SWEEP_ROWS_MAX)
+    let mut has_more = false;
+    for forget in [sql::FORGET, sql::FORGET_ERASED] {
+        let forgotten = db
+            .prepare_cached(forget)?
+            .execute(params![forget_before, SWEEP_ROWS_MAX])?;
+        has_more |= rows(forgotten) == SWEEP_ROWS_MAX;
+    }
+    Ok(has_more)
 }
 
 /// True if nothing is left.

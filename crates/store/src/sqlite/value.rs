@@ -125,7 +125,7 @@ pub(super) fn count(number: i64) -> u64 {
 }
 
 /// Reads the two columns that name a key, the first at `at`.
-pub(super) fn read_key_ref(row: &Row<'_>, at: usize) -> rusqlite::Result<KeyRef> {
+pub(crate) fn read_key_ref(row: &Row<'_>, at: usize) -> rusqlite::Result<KeyRef> {
     Ok(KeyRef {
         slot: row.get(at)?,
         generation: count(row.get(at + 1)?),

@@ -11,18 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use parlance_domain::Timestamp;
 use parlance_domain::fault::Chain;
 use ring::rand::{SecureRandom, SystemRandom};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::open::{OpenError, driver};
 use super::value::{Bits, count, read_key_ref};
-use super::{Host, Keys, sql};
+use super::{Host, Keys, erasures, sql};
 use crate::keyring::{KeyRef, Keyring, KeyringError, Mark, Options, Root, RootFile};
 use crate::seal::Vault;
 
 /// The keyring's name in the data directory.
-const FOLDER: &str = "keyring";
+pub(super) const FOLDER: &str = "keyring";
 /// How long the filling thread sleeps at most, and how long it waits where the disk is full.
 const FILLING_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,11 +51,11 @@ pub(super) fn refuse_orphan(
 /// Opens the keyring, or makes it for a new database, and settles what a crash or a restored copy has
 /// left on either side.
 pub(super) fn open(
-    dir: &Path,
-    db: &Connection,
+    (dir, db): (&Path, &Connection),
     root: Option<Box<dyn Root>>,
     mirror: Option<PathBuf>,
     host: &Host,
+    now: Timestamp,
 ) -> Result<Vault, OpenError> {
     let folder = dir.join(FOLDER);
     let recorded = match recorded(db).map_err(driver("reading what it records"))? {
@@ -75,7 +76,7 @@ pub(super) fn open(
             recorded.mark,
             &options,
         )?;
-        settle(db, &keyring)?;
+        settle(db, &keyring, now)?;
         return Ok(over(keyring));
     }
     // Nothing is sealed yet. A start that was cut off here before is gone on with.
@@ -96,6 +97,13 @@ fn recorded(db: &Connection) -> rusqlite::Result<Option<Recorded>> {
         })
     })
     .optional()
+}
+
+/// Which store's the database is, and how far it records that its keyring has come; none if it has no keyring
+/// yet.
+pub(crate) fn recorded_mark(db: &Connection) -> rusqlite::Result<Option<([u8; 16], Mark)>> {
+    let recorded = recorded(db)?.filter(|recorded| recorded.ready);
+    Ok(recorded.map(|recorded| (recorded.store, recorded.mark)))
 }
 
 /// Gives a new database its id.
@@ -124,7 +132,7 @@ fn make_ready(db: &Connection, mark: Mark) -> rusqlite::Result<()> {
 
 /// Tells the keyring what is alive, and buries what has lost its key: that was erased, and this
 /// database is a copy from before.
-fn settle(db: &Connection, keyring: &Keyring) -> Result<(), OpenError> {
+fn settle(db: &Connection, keyring: &Keyring, now: Timestamp) -> Result<(), OpenError> {
     let live = every_key(db).map_err(driver("reading the names of its keys"))?;
     let erased: BTreeSet<KeyRef> = keyring.settle(live.into_iter())?.into_iter().collect();
     if erased.is_empty() {
@@ -134,7 +142,7 @@ fn settle(db: &Connection, keyring: &Keyring) -> Result<(), OpenError> {
         erased = erased.len(),
         "the database holds what was erased after it was written: it is removed now"
     );
-    bury(db, &erased).map_err(driver("removing what was erased"))
+    bury(db, &erased, now).map_err(driver("removing what was erased"))
 }
 
 fn every_key(db: &Connection) -> rusqlite::Result<Vec<KeyRef>> {
@@ -143,7 +151,7 @@ fn every_key(db: &Connection) -> rusqlite::Result<Vec<KeyRef>> {
 }
 
 /// Removes the conversations whose keys are gone, and the content of apps and keys that lost theirs.
-fn bury(db: &Connection, erased: &BTreeSet<KeyRef>) -> rusqlite::Result<()> {
+fn bury(db: &Connection, erased: &BTreeSet<KeyRef>, now: Timestamp) -> rusqlite::Result<()> {
     let work = db.unchecked_transaction()?;
     let mut gone: Vec<(i64, Bits)> = Vec::new();
     {
@@ -164,6 +172,8 @@ fn bury(db: &Connection, erased: &BTreeSet<KeyRef>) -> rusqlite::Result<()> {
         )?;
     }
     for key in erased {
+        // Whoever has no log of that time learns of it so.
+        erasures::note(&work, *key, now.micros())?;
         let generation = super::value::number(key.generation);
         work.execute(sql::BLANK_APP, params![key.slot, generation])?;
         work.execute(sql::BLANK_KEY, params![key.slot, generation])?;

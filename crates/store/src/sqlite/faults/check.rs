@@ -13,6 +13,7 @@ use super::super::value::{Bits, read_key_ref};
 use super::client::{Act, CANARY};
 use super::run::{Answer, Run, Violation};
 use super::view::View;
+use crate::erasures;
 use crate::keyring::KeyRef;
 
 /// Bytes of a slot in the keyring's file.
@@ -106,7 +107,31 @@ impl Run {
         for id in self.keys.keys().filter(|id| !living.contains_key(id)) {
             self.is_wiped(*id)?;
         }
+        self.check_log(&living).await?;
         self.look_for_canaries()
+    }
+
+    /// The log of erasures has every key that was destroyed, and none that lives.
+    async fn check_log(&self, living: &BTreeMap<ConversationId, KeyRef>) -> Result<(), Violation> {
+        let logged = self.store()?.log_erasures().await;
+        logged.map_err(|error| error.to_string())?;
+        let path = self.disk().root().join(erasures::FILE);
+        let bytes = self.disk().on_disk(&path).unwrap_or_default();
+        let known = erasures::parse(&bytes).map_err(|error| error.to_string())?;
+        let erased: BTreeMap<u32, u64> = known
+            .iter()
+            .flat_map(erasures::Known::erased)
+            .map(|key| (key.slot, key.generation))
+            .collect();
+        for (id, key) in &self.keys {
+            let is_logged = erased
+                .get(&key.slot)
+                .is_some_and(|last| *last >= key.generation);
+            if is_logged == living.contains_key(id) {
+                return Err(format!("the log of erasures is wrong about {key:?}"));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn look_for_canaries(&self) -> Result<(), Violation> {

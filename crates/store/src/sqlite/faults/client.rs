@@ -33,6 +33,8 @@ pub(super) enum Act {
     Sign,
     /// Fills the keyring, as its thread does.
     Fill,
+    /// Writes the log of erasures, as a task does every second.
+    Log,
     /// Reads everything.
     Read,
     /// Begins to read, and goes on for some time.
@@ -123,7 +125,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(43) {
+        match self.chance.below(46) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -139,6 +141,7 @@ impl World {
             35 => Act::EmptyLog,
             36 | 37 => Act::Sign,
             38 => Act::Fill,
+            43..46 => Act::Log,
             39 | 40 => Act::Look,
             41 => Act::LookAway,
             _ => Act::Read,
@@ -359,7 +362,7 @@ impl World {
         let delete = self.delete(0);
         acts.push(alone(self, 0, delete));
         acts.push(Act::Sweep(self.now().earlier(DAY)));
-        acts.extend([Act::Sign, Act::Read]);
+        acts.extend([Act::Log, Act::Sign, Act::Read]);
         acts
     }
 }

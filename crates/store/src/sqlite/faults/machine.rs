@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_faultdisk::{Disk, NAME, register};
+use parlance_testkit::ManualClock;
 
 use super::super::{Host, OpenError, Options, Sqlite};
 
@@ -52,6 +53,7 @@ impl Machine {
         let options = Options {
             readers: 2,
             ballast_bytes,
+            clock: Arc::new(ManualClock::default()),
             ..Options::default()
         };
         Sqlite::open_on(&host, self.disk.root(), options)

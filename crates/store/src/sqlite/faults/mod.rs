@@ -111,6 +111,7 @@ fn a_file_whose_syncs_are_left_out_is_noticed() {
         "keyring/slots",
         "keyring/segments",
         "keyring/header",
+        "erasures.log",
     ];
     for file in files {
         let noticed = (0..NOTICED_WITHIN).any(|seed| {

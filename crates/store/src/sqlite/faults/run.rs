@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::{FILE, Sqlite, vault};
 use super::client::{Act, World};
 use super::machine::{Machine, survives};
+use crate::erasures;
 use crate::keyring::KeyRef;
 use crate::memory::Memory;
 
@@ -200,11 +201,13 @@ impl Run {
     }
 
     /// Whether a sync has failed since the process began, so that it may promise nothing any more. Not
-    /// of a folder: that was synced at the start, and SQLite need not do it again.
+    /// of a folder: that was synced at the start, and SQLite need not do it again. Nor of what nothing is
+    /// promised by: the log of erasures is written again.
     fn has_failed_to_sync(&self) -> bool {
         let is_one = |fired: &Fired| {
-            let is_sync = fired.call.what == What::Sync && fired.call.name != "ballast";
-            is_sync && matches!(fired.fault, Fault::Fails(_))
+            let is_sync = fired.call.what == What::Sync;
+            let counts = !["ballast", erasures::FILE].contains(&fired.call.name.as_str());
+            is_sync && counts && matches!(fired.fault, Fault::Fails(_))
         };
         self.disk().fired().iter().any(is_one)
     }
@@ -226,6 +229,11 @@ impl Run {
             Act::Sign => self.sign().await?,
             Act::Fill => {
                 self.fill()?;
+                true
+            }
+            Act::Log => {
+                let logged = self.store()?.log_erasures().await;
+                self.judge(logged)?;
                 true
             }
             Act::Read => false,
