@@ -1,5 +1,5 @@
 //! What goes on beside requests: sweeping after deletes, signing their receipts and checkpoints of their
-//! log, emptying the write-ahead log, metrics.
+//! log, writing the log of erasures, emptying the write-ahead log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const SIGN_EVERY: Duration = Duration::from_secs(1);
 const SIGN_PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether the log of receipts is due for a checkpoint.
 const LOG_CHECKPOINT_LOOK: Duration = Duration::from_mins(1);
+/// How often what was erased is written to the log of erasures.
+const LOG_ERASURES_EVERY: Duration = Duration::from_secs(1);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -52,6 +54,18 @@ pub(crate) fn start(
         async move {
             if let Err(error) = service.checkpoint_receipts().await {
                 tracing::warn!(error = %Chain(&error), "could not sign a checkpoint of the receipts");
+            }
+        }
+    });
+    let logging = Arc::clone(store);
+    every(tasks, LOG_ERASURES_EVERY, move || {
+        let store = Arc::clone(&logging);
+        async move {
+            if let Err(error) = store.log_erasures().await {
+                tracing::warn!(
+                    error = %Chain(&error),
+                    "`erasures.log` is behind: what is missing in it is in the database, and follows"
+                );
             }
         }
     });

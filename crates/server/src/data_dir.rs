@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use parlance_store::backup::finish_restore;
 use ring::digest;
 
 /// Readable and writable by its owner alone.
@@ -71,14 +72,19 @@ impl DataDir {
         self.path.join(DATABASE_NAME).exists()
     }
 
-    /// Takes the directory; none if another process has it.
+    /// Takes the directory, and finishes a restore that was cut off in it; none if another process has it.
     pub(crate) fn lock(&self) -> anyhow::Result<Option<Lock>> {
         let directory = File::open(&self.path)
             .with_context(|| format!("could not open `{}`", self.path.display()))?;
         match directory.try_lock() {
-            Ok(()) => Ok(Some(Lock {
-                _directory: directory,
-            })),
+            Ok(()) => {
+                finish_restore(&self.path).with_context(|| {
+                    format!("could not finish a restore in `{}`", self.path.display())
+                })?;
+                Ok(Some(Lock {
+                    _directory: directory,
+                }))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("could not lock `{}`", self.path.display()))

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::control::Control;
+use crate::control::{Control, Keeper};
 use crate::data_dir::DataDir;
 use crate::wiring::{Wired, wire};
 use crate::{background, bootstrap, http, receipts, telemetry};
@@ -47,7 +47,11 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let control = Control::start(&dir, service.clone(), &config.project, &tasks)?;
+    let keeper = Keeper {
+        store: Arc::clone(&store),
+        stopping: tasks.stopping(),
+    };
+    let control = Control::start(&dir, (service.clone(), keeper), &config.project, &tasks)?;
     let base = format!("http://{address}");
     if let Some(text) = bootstrap::bootstrap(&service, &config.model.name, &base).await? {
         // Directly, never through the logger: keys are in it.

@@ -1,5 +1,6 @@
 //! Puts the concrete parts together: the one place that knows which there are.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -7,7 +8,7 @@ use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, IdSource, Notary, Service, Settings, Store, SystemClock};
-use parlance_store::keyring::{Root, RootCommand};
+use parlance_store::keyring::{Root, RootCommand, RootFile};
 use parlance_store::sqlite::{self, Keys, Sqlite};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -29,6 +30,20 @@ pub(crate) struct Wired {
 fn root(settings: &KeyringSettings) -> Option<Box<dyn Root>> {
     let (program, arguments) = settings.root_command.split_first()?;
     Some(Box::new(RootCommand::new(program, arguments.to_owned())))
+}
+
+/// Who keeps the root key of the keyring in this folder.
+pub(crate) fn root_beside(settings: &KeyringSettings, folder: &Path) -> Box<dyn Root> {
+    root(settings).unwrap_or_else(|| Box::new(RootFile::beside(folder, None)))
+}
+
+/// What ids begin their chance with.
+pub(crate) fn seed() -> anyhow::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .context("the system gives no random bits")?;
+    Ok(seed)
 }
 
 /// Who signs receipts: always the same for one store.
@@ -60,17 +75,13 @@ pub(crate) fn wire(config: &Config, dir: &DataDir, model: Arc<dyn Model>) -> any
         .with_context(|| format!("could not open the store in `{}`", dir.path().display()))?;
     let store = Arc::new(store);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut seed = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut seed)
-        .context("the system gives no random bits")?;
     let tasks = Tasks::default();
     let port: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let ports = Ports {
         store: port,
         model,
         clock: Arc::clone(&clock),
-        ids: Arc::new(IdSource::new(clock, seed)),
+        ids: Arc::new(IdSource::new(clock, seed()?)),
         tasks: tasks.clone(),
         notary: Arc::new(notary(&store)?),
     };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use parlance_domain::limits::KEYRING_SNAPSHOT_HOURS;
 
 /// A self-hosted conversation server that speaks the dialects of `OpenAI`, Azure, Dify, Coze and
 /// `OpenHands`, and forgets what it is told to forget.
@@ -42,12 +43,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Receipts,
     },
-    /// Look for traces of what was erased
-    Audit(Later),
-    /// Copy the data while serving
-    Backup(Later),
+    /// Look for keys and rows that should not be there, and for content that is not sealed
+    Audit(Audit),
+    /// Copy the data, while a server runs too, and apart from them the keyring for a day
+    Backup(Backup),
     /// Bring a copy back, without what was erased since
-    Restore(Later),
+    Restore(Restore),
 }
 
 /// What every command takes.
@@ -244,10 +245,46 @@ pub(crate) struct Erase {
     pub(crate) at: InProject,
 }
 
-/// A command of a later version: it takes anything and says so.
+/// `parlance audit`.
 #[derive(Debug, Args)]
-pub(crate) struct Later {
-    /// Whatever the command will take
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub(crate) rest: Vec<String>,
+pub(crate) struct Audit {
+    /// A file or folder that is searched besides the data directory, such as one with logs; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) also: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `parlance backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The folder of the backup; one that is there already is brought up to date
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// How long the snapshot of the keyring may be kept, in hours; 0 makes none. Receipts promise that it
+    /// is never more than a day
+    #[arg(long, value_name = "HOURS", default_value_t = KEYRING_SNAPSHOT_HOURS,
+        value_parser = clap::value_parser!(u64).range(0..=KEYRING_SNAPSHOT_HOURS))]
+    pub(crate) snapshot_hours: u64,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// `parlance restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The folder of the backup
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A newer copy of `erasures.log` than the backup has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) erasures: Option<PathBuf>,
+    /// Use the snapshot of the keyring though it has expired; the log of receipts says so for good
+    #[arg(long)]
+    pub(crate) accept_expired: bool,
+    /// Move aside what is in the data directory, and do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }

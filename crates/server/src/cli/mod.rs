@@ -1,6 +1,7 @@
 //! From the command line to what is done, and to an exit code: 0 done, 1 failed, 2 wrong usage.
 
 mod args;
+mod restore;
 mod verify;
 
 use std::ffi::OsString;
@@ -22,6 +23,8 @@ use args::{Apps, Cli, Command, Common, Erase, InProject, Keys, Projects, Receipt
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
+const QUESTION: &str = "What is erased cannot be brought back. Erase it?";
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     run_with(std::env::args_os(), Arc::new(Echo))
@@ -37,6 +40,9 @@ pub fn run_with(words: impl IntoIterator<Item = OsString>, model: Arc<dyn Model>
         Some(Command::Receipts {
             command: Receipts::Verify(args),
         }) => verify::verify(&args),
+        Some(Command::Restore(args)) => {
+            load(&args.common, |_| {}).and_then(|config| restore::restore(&args, &config))
+        }
         Some(command) => run_command(command),
     };
     let code = match done {
@@ -106,9 +112,16 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
         Command::Erase(erase) => translate_erase(erase)?,
         Command::Receipts { command } => translate_receipts(command)?,
-        Command::Audit(_) => return Err(not_yet("audit")),
-        Command::Backup(_) => return Err(not_yet("backup")),
-        Command::Restore(_) => return Err(not_yet("restore")),
+        Command::Audit(audit) => {
+            let also: Result<_, _> = audit.also.iter().map(absolute).collect();
+            (audit.common, Wanted::Audit { also: also? })
+        }
+        Command::Backup(backup) => {
+            let to = absolute(&backup.dir)?;
+            let snapshot_hours = backup.snapshot_hours;
+            (backup.common, Wanted::BackUp { to, snapshot_hours })
+        }
+        Command::Restore(_) => return Err(Refusal::failed("`restore` asks no server").into()),
     };
     Ok(translated)
 }
@@ -199,7 +212,7 @@ fn translate_erase(erase: Erase) -> anyhow::Result<(Common, Wanted)> {
     if erase.older_than.is_some() || erase.dry_run {
         return Err(not_yet("erase --older-than` and `parlance erase --dry-run"));
     }
-    if !erase.yes && io::stdin().is_terminal() && io::stderr().is_terminal() && !confirmed()? {
+    if !erase.yes && io::stdin().is_terminal() && io::stderr().is_terminal() && !ask(QUESTION)? {
         return Err(Refusal::failed("nothing was erased").into());
     }
     let (common, project) = place(erase.at);
@@ -213,13 +226,15 @@ fn translate_erase(erase: Erase) -> anyhow::Result<(Common, Wanted)> {
     ))
 }
 
+/// A path as the server, which works elsewhere, finds it.
+fn absolute(path: &PathBuf) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("could not find `{}`", path.display()))
+}
+
 /// Asks on the terminal.
-fn confirmed() -> anyhow::Result<bool> {
+fn ask(question: &str) -> anyhow::Result<bool> {
     let mut terminal = io::stderr();
-    write!(
-        terminal,
-        "What is erased cannot be brought back. Erase it? [y/N] "
-    )?;
+    write!(terminal, "{question} [y/N] ")?;
     terminal.flush()?;
     let mut answer = String::new();
     io::stdin()

@@ -11,11 +11,12 @@ use parlance_domain::{
     Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Output, Piece, Refusal, receipts};
+use super::{Command, Keeper, Output, Piece, Refusal, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
     service: &Service,
+    keeper: &Keeper,
     project: &str,
     command: Command,
 ) -> Result<Output, Refusal> {
@@ -80,6 +81,10 @@ pub(super) async fn execute(
         }
         Command::ShowReceiptsKey => Ok(service.receipts_key().pem()),
         Command::ExportReceipts => return receipts::export(service).await,
+        Command::Audit { also } => return keeper.audit(also).await,
+        Command::BackUp { to, snapshot_hours } => {
+            return keeper.back_up(to, snapshot_hours).await;
+        }
     };
     text.map(Output::from)
 }

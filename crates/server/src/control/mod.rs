@@ -2,12 +2,14 @@
 //! whoever can reach its socket; otherwise the command takes the directory itself.
 
 mod execute;
+mod keeping;
 mod receipts;
 mod socket;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -21,6 +23,7 @@ use crate::telemetry;
 use crate::wiring::wire;
 
 pub(crate) use execute::time;
+pub(crate) use keeping::Keeper;
 pub(crate) use socket::Control;
 
 /// What can be asked of the owner.
@@ -67,6 +70,10 @@ pub(crate) enum Command {
     ExportReceipts,
     /// Show the key that verifies receipts.
     ShowReceiptsKey,
+    /// Look for what should not be; in these files and folders too.
+    Audit { also: Vec<PathBuf> },
+    /// Make a backup in a folder, with a snapshot of the keyring that may be kept for so many hours.
+    BackUp { to: PathBuf, snapshot_hours: u64 },
 }
 
 /// Something that a command prints.
@@ -159,8 +166,16 @@ pub(crate) async fn carry_out(
             dir.path().display()
         );
     }
+    if let Command::Audit { also } = &command {
+        let output = keeping::audit_without_server(config, &dir, also)?;
+        return print_all(output, out).await;
+    }
     let wired = wire(config, &dir, Arc::new(Echo))?;
-    let done = match execute::execute(&wired.service, &config.project, command).await {
+    let keeper = Keeper {
+        store: Arc::clone(&wired.store),
+        stopping: wired.tasks.stopping(),
+    };
+    let done = match execute::execute(&wired.service, &keeper, &config.project, command).await {
         Ok(output) => print_all(output, out).await,
         Err(refusal) => Err(refusal.into()),
     };

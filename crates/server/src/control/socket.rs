@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Piece, Refusal, print};
+use super::{Command, Keeper, Piece, Refusal, print};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -45,7 +45,7 @@ impl Control {
     /// there is left over from a process that is gone. `project` is meant where a command names none.
     pub(crate) fn start(
         dir: &DataDir,
-        service: Service,
+        (service, keeper): (Service, Keeper),
         project: &str,
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
@@ -71,10 +71,13 @@ impl Control {
                         continue;
                     }
                 };
-                let (service, project) = (service.clone(), project.clone());
+                let (service, keeper) = (service.clone(), keeper.clone());
+                let project = project.clone();
                 let stopping = stopping.clone();
                 own_tasks.spawn(async move {
-                    if let Err(error) = answer(stream, &service, &project, &stopping).await {
+                    if let Err(error) =
+                        answer(stream, (&service, &keeper), &project, &stopping).await
+                    {
                         tracing::warn!(error = %format!("{error:#}"), "could not answer a command");
                     }
                 });
@@ -104,7 +107,7 @@ impl Control {
 
 async fn answer(
     stream: UnixStream,
-    service: &Service,
+    (service, keeper): (&Service, &Keeper),
     project: &str,
     stopping: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -117,7 +120,7 @@ async fn answer(
     };
     said.context("the command did not come in time")??;
     let mut output = match serde_json::from_str(&line) {
-        Ok(command) => execute(service, project, command).await,
+        Ok(command) => execute(service, keeper, project, command).await,
         Err(_) => Err(Refusal::failed(
             "the server is of another version than this command",
         )),

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod audit;
+mod backup;
 mod commands;
 mod crash;
 mod listener;
