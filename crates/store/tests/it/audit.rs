@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::{join, join_all};
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{App, AppMode, KeyDigest, KeyRecord, ProjectId, Scopes, User};
 use parlance_domain::store::{AdminWrite, Batch, Store, Write};
-use parlance_domain::{ConversationId, Id, IdSource};
+use parlance_domain::{ConversationId, Id, IdSource, SystemClock};
 use parlance_store::Sqlite;
 use parlance_store::audit::{Finding, Report, audit_stopped};
 use parlance_store::keyring::RootFile;
@@ -244,9 +245,11 @@ async fn rows_of_a_conversation_that_is_gone_are_found() {
         .audit(&[])
         .findings
         .into_iter()
-        .map(|finding| match finding {
-            Finding::RowsWithoutConversation(row) => row.table,
-            other => panic!("{other}"),
+        .map(|finding| {
+            let Finding::RowsWithoutConversation(row) = finding else {
+                panic!("{finding}");
+            };
+            row.table
         })
         .collect();
     assert_eq!(tables, ["aliases", "items", "turns"]);
@@ -381,31 +384,30 @@ async fn a_key_that_no_row_refers_to_is_found_beside_a_running_store() {
     assert!(crate::sqlite::read(&store, living).await.is_some());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+/// Makes and deletes until it is told to stop. Gives how often.
+async fn keep_busy(store: &Sqlite, ids: &IdSource, stop: &AtomicBool) -> u32 {
+    let mut done = 0;
+    while !stop.load(Ordering::Acquire) {
+        let id = write(store, ids).await;
+        delete(store, id).await;
+        done += 1;
+    }
+    done
+}
+
+#[tokio::test]
 async fn there_is_no_false_alarm_while_others_make_and_delete() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(open(dir.path()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut clients = Vec::new();
-    for seed in 0..3 {
-        let (store, stop) = (Arc::clone(&store), Arc::clone(&stop));
-        let ids = IdSource::new(Arc::new(parlance_domain::SystemClock), [seed; 32]);
-        clients.push(tokio::task::spawn(async move {
-            let mut done = 0_u32;
-            while !stop.load(Ordering::Acquire) {
-                let id = write(&store, &ids).await;
-                delete(&store, id).await;
-                done += 1;
-            }
-            done
-        }));
-    }
-    for _ in 0..5 {
-        let report = store.audit(Vec::new(), || true).await.unwrap();
-        assert_eq!(kinds(&report), [""; 0]);
-    }
-    stop.store(true, Ordering::Release);
-    for client in clients {
-        assert!(client.await.unwrap() > 0);
-    }
+    let (store, stop) = (open(dir.path()), AtomicBool::new(false));
+    let sources = [0, 1, 2].map(|seed| IdSource::new(Arc::new(SystemClock), [seed; 32]));
+    let clients = sources.iter().map(|ids| keep_busy(&store, ids, &stop));
+    let audits = async {
+        for _ in 0..5 {
+            let report = store.audit(Vec::new(), || true).await.unwrap();
+            assert_eq!(kinds(&report), [""; 0]);
+        }
+        stop.store(true, Ordering::Release);
+    };
+    let (done, ()) = join(join_all(clients), audits).await;
+    assert!(done.iter().all(|done| *done > 0), "{done:?}");
 }
