@@ -116,9 +116,23 @@ impl Files {
         })
     }
 
-    /// Fills `to` with the header file, both copies.
-    pub(super) fn read_whole_header(&self, to: &mut [u8]) -> Result<(), KeyringError> {
-        disk::read(&*self.header, to, 0).map_err(reading("read", &self.path("header")))
+    /// All files, whole, each with its name.
+    pub(super) fn contents(&self) -> Result<Vec<(&'static str, Vec<u8>)>, KeyringError> {
+        let all = [
+            ("header", &self.header),
+            ("segments", &self.segments),
+            ("slots", &self.slots),
+        ];
+        let read = |(name, file): (&'static str, &Box<dyn File>)| {
+            let content = || {
+                let mut bytes = vec![0; narrow(file.len()?)];
+                disk::read(&**file, &mut bytes, 0)?;
+                Ok(bytes)
+            };
+            let bytes = content().map_err(reading("read", &self.path(name)))?;
+            Ok((name, bytes))
+        };
+        all.into_iter().map(read).collect()
     }
 
     /// Makes room for both copies of the header.

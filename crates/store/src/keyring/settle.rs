@@ -1,7 +1,7 @@
 //! Compares the keyring with the database, once, when both have been opened.
 
-use super::format::narrow;
-use super::snapshot::generations;
+use super::files::Files;
+use super::format::{SEGMENT, SLOT, SLOTS, generation, narrow};
 use super::stock::Slots;
 use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
 
@@ -66,4 +66,18 @@ impl Keyring {
         self.wanted.notify_all();
         Ok(erased)
     }
+}
+
+/// The generations of all slots of a copy.
+pub(super) fn generations(files: &Files, segments: u32) -> Result<Vec<u64>, KeyringError> {
+    let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
+    let mut bytes = vec![0; SEGMENT];
+    for segment in 0..segments {
+        files.read_slots(segment * SLOTS, &mut bytes)?;
+        all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
+            0 if slot.iter().any(|byte| *byte != 0) => TORN,
+            found => found,
+        }));
+    }
+    Ok(all)
 }

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files::Files;
-use super::format::{HEADER_FILE, RECORD, SEGMENT, SLOT, SLOTS, generation, narrow, widen};
-use super::settle::TORN;
+use super::format::{narrow, widen};
+use super::settle::{TORN, generations};
 use super::{KeyRef, Keyring, KeyringError, Mark, locked};
 
 /// Epochs that a keyring goes on by which may have had another life after its copy was made: more than that
@@ -17,7 +16,7 @@ pub struct Snapshot {
     /// How far the keyring had come.
     pub mark: Mark,
     /// Each file's name and content.
-    pub files: [(&'static str, Vec<u8>); 3],
+    pub files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// What stands in a slot that is not empty.
@@ -79,23 +78,12 @@ impl Keyring {
     pub fn snapshot(&self) -> Result<Snapshot, KeyringError> {
         let writer = locked(&self.writer);
         self.usable()?;
-        let segments = writer.header.segments;
-        let mut header = vec![0; HEADER_FILE];
-        self.main.read_whole_header(&mut header)?;
-        let mut records = Vec::with_capacity(narrow(segments) * RECORD);
-        let mut slots = vec![0; narrow(segments) * SEGMENT];
-        for (segment, to) in (0..segments).zip(slots.chunks_mut(SEGMENT)) {
-            records.extend(self.main.read_record(segment)?);
-            self.main.read_slots(segment * SLOTS, to)?;
-        }
         let mark = Mark {
             epoch: writer.header.epoch,
-            segments,
+            segments: writer.header.segments,
         };
-        Ok(Snapshot {
-            mark,
-            files: [("header", header), ("segments", records), ("slots", slots)],
-        })
+        let files = self.main.contents()?;
+        Ok(Snapshot { mark, files })
     }
 
     /// What stands in each slot, as the disk says. Waits for the disk, and keeps wipes and refills waiting
@@ -143,18 +131,4 @@ impl Keyring {
         self.watched(self.raise_epoch(&mut writer, ANOTHER_LIFE, None))?;
         Ok(widen(before.filled().count() - after.filled().count()))
     }
-}
-
-/// The generations of all slots of a copy.
-pub(super) fn generations(files: &Files, segments: u32) -> Result<Vec<u64>, KeyringError> {
-    let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
-    let mut bytes = vec![0; SEGMENT];
-    for segment in 0..segments {
-        files.read_slots(segment * SLOTS, &mut bytes)?;
-        all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
-            0 if slot.iter().any(|byte| *byte != 0) => TORN,
-            found => found,
-        }));
-    }
-    Ok(all)
 }
