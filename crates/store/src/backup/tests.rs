@@ -305,6 +305,39 @@ async fn with_the_snapshot_what_is_known_to_be_erased_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_log_of_a_keyrings_lost_life_says_nothing_of_the_keys_of_its_new_one() {
+    let bench = Bench::new();
+    let store = bench.open();
+    bench.make(&store).await;
+    bench.back_up(&store).await.unwrap();
+    // So many that later generations come into the slots that were empty in the snapshot.
+    let mut made = Vec::new();
+    for _ in 0..600 {
+        made.push(bench.make(&store).await);
+    }
+    for id in made {
+        bench.delete(&store, id).await;
+    }
+    store.close().await;
+    drop(store);
+    let log = bench.folder.path().join("copy.log");
+    fs::copy(bench.data().join("erasures.log"), &log).unwrap();
+    let mut living = Vec::new();
+    for round in 0..2 {
+        fs::remove_dir_all(bench.data()).unwrap();
+        bench.restore(Some(&log)).unwrap();
+        let store = bench.open();
+        for id in &living {
+            assert!(has(&store, *id).await, "round {round}");
+        }
+        for _ in 0..600 {
+            living.push(bench.make(&store).await);
+        }
+        bench.back_up(&store).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_expired_snapshot_is_refused_unless_told_and_destroyed_by_the_next_backup() {
     let bench = Bench::new();
     let store = bench.open();

@@ -9,6 +9,7 @@ mod root;
 #[cfg(feature = "models")]
 mod schedules;
 mod sim;
+mod snapshot;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
