@@ -13,7 +13,7 @@ use parlance_testkit::samples::{app, conversation, ids, principal};
 
 use super::manifest::Manifest;
 use super::*;
-use crate::erasures::Known;
+use crate::erasures::{self, Known};
 use crate::keyring::RootFile;
 use crate::sqlite::Sqlite;
 
@@ -54,27 +54,38 @@ impl Bench {
     }
 
     async fn make(&self, store: &Sqlite) -> ConversationId {
+        self.make_many(store, 1).await[0]
+    }
+
+    async fn make_many(&self, store: &Sqlite, count: usize) -> Vec<ConversationId> {
         self.clock.advance(Duration::from_secs(1));
-        let mut new = conversation(&self.ids, app(1), self.clock.now());
-        new.title = Some("a title".to_owned());
-        let id = new.id;
-        let batch = Batch::of(Write::Create(Box::new(new)));
+        let (mut batch, mut made) = (Batch::default(), Vec::new());
+        for _ in 0..count {
+            let mut new = conversation(&self.ids, app(1), self.clock.now());
+            new.title = Some("a title".to_owned());
+            made.push(new.id);
+            batch.writes.push(Write::Create(Box::new(new)));
+        }
         store.apply(&principal("ann"), &batch).await.unwrap();
-        id
+        made
     }
 
     async fn delete(&self, store: &Sqlite, id: ConversationId) {
+        self.delete_many(store, &[id]).await;
+    }
+
+    async fn delete_many(&self, store: &Sqlite, ids: &[ConversationId]) {
         self.clock.advance(Duration::from_secs(1));
-        let write = Write::Delete {
-            conversation: id.into(),
-            receipt: self.ids.next(),
-            requested_at: self.clock.now(),
-            at: self.clock.now(),
-        };
-        store
-            .apply(&principal("ann"), &Batch::of(write))
-            .await
-            .unwrap();
+        let mut batch = Batch::default();
+        for id in ids {
+            batch.writes.push(Write::Delete {
+                conversation: (*id).into(),
+                receipt: self.ids.next(),
+                requested_at: self.clock.now(),
+                at: self.clock.now(),
+            });
+        }
+        store.apply(&principal("ann"), &batch).await.unwrap();
     }
 
     async fn back_up(&self, store: &Sqlite) -> Result<Made, BackupError> {
@@ -226,6 +237,28 @@ async fn with_the_keyring_of_the_day_nothing_comes_back_and_the_log_of_receipts_
     assert_eq!(report.findings, []);
 }
 
+#[tokio::test]
+async fn what_a_start_removes_comes_into_a_log_that_knows_nothing_of_it() {
+    let bench = Bench::new();
+    let store = bench.open();
+    bench.make(&store).await;
+    let gone = bench.make(&store).await;
+    bench.back_up(&store).await.unwrap();
+    bench.delete(&store, gone).await;
+    store.close().await;
+    drop(store);
+    let log = bench.data().join(erasures::FILE);
+    let erased = || Known::read(&log).unwrap().unwrap().erased().count();
+    assert_eq!(erased(), 1);
+    fs::remove_file(&log).unwrap();
+    // The database that knows it too is lost.
+    fs::remove_file(bench.data().join("parlance.db")).unwrap();
+    bench.restore(None).unwrap();
+    let store = bench.open();
+    assert!(!has(&store, gone).await);
+    assert_eq!(erased(), 1);
+}
+
 /// How the keyring gets lost, and what is known of erasures all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
@@ -310,13 +343,10 @@ async fn a_log_of_a_keyrings_lost_life_says_nothing_of_the_keys_of_its_new_one()
     let store = bench.open();
     bench.make(&store).await;
     bench.back_up(&store).await.unwrap();
-    // So many that later generations come into the slots that were empty in the snapshot.
-    let mut made = Vec::new();
-    for _ in 0..600 {
-        made.push(bench.make(&store).await);
-    }
-    for id in made {
-        bench.delete(&store, id).await;
+    // So many that slots get the generations again which they will get in the other life.
+    for _ in 0..12 {
+        let made = bench.make_many(&store, 600).await;
+        bench.delete_many(&store, &made).await;
     }
     store.close().await;
     drop(store);
@@ -330,9 +360,7 @@ async fn a_log_of_a_keyrings_lost_life_says_nothing_of_the_keys_of_its_new_one()
         for id in &living {
             assert!(has(&store, *id).await, "round {round}");
         }
-        for _ in 0..600 {
-            living.push(bench.make(&store).await);
-        }
+        living.extend(bench.make_many(&store, 1_500).await);
         bench.back_up(&store).await.unwrap();
     }
 }
@@ -433,9 +461,7 @@ async fn the_newer_snapshot_fits_the_older_data_as_a_crash_between_the_two_leave
         fs::write(older.join(name), bytes).unwrap();
     }
     bench.delete(&store, gone).await;
-    for _ in 0..600 {
-        bench.make(&store).await;
-    }
+    bench.make_many(&store, 600).await;
     bench.back_up(&store).await.unwrap();
     store.close().await;
     drop(store);

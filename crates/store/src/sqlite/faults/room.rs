@@ -1,4 +1,4 @@
-//! What goes on a full disk.
+//! What goes on a full disk, and on one where the log of erasures cannot be written.
 
 use std::sync::Arc;
 
@@ -6,11 +6,13 @@ use parlance_domain::ids::{ConversationId, IdSource};
 use parlance_domain::model::Principal;
 use parlance_domain::store::{Batch, Outcome, Store, StoreError, Write};
 use parlance_domain::{Clock, ReceiptId, Timestamp};
+use parlance_faultdisk::{Fault, Unsynced, What};
 use parlance_testkit::ManualClock;
 use parlance_testkit::samples::{self, app, conversation, item, principal, question};
 
 use super::super::Sqlite;
 use super::machine::Machine;
+use crate::erasures;
 
 /// What the store keeps for deletes.
 const BALLAST: u64 = 1 << 20;
@@ -140,4 +142,75 @@ async fn a_start_on_a_full_disk_takes_deletes() {
     assert!(is_unavailable(full.create(10).await));
     full.delete(1).await.unwrap();
     assert!(!full.is_there(1).await && full.is_there(2).await);
+}
+
+/// How many keys the log of erasures on the disk has.
+fn logged(full: &Full) -> usize {
+    let path = full.machine.disk.root().join(erasures::FILE);
+    let bytes = full.machine.disk.on_disk(&path).unwrap_or_default();
+    let known = erasures::parse(&bytes).unwrap();
+    known.iter().flat_map(erasures::Known::erased).count()
+}
+
+#[tokio::test]
+async fn what_a_full_disk_keeps_from_the_log_of_erasures_comes_into_it_later() {
+    let full = Full::new().await;
+    full.delete(0).await.unwrap();
+    full.delete(1).await.unwrap();
+    full.machine.disk.fill_up();
+    // Whether there is room for a line depends on what the deletes have left.
+    drop(full.store.log_erasures().await);
+    full.machine.disk.make_room();
+    full.store.log_erasures().await.unwrap();
+    assert_eq!(logged(&full), 2);
+}
+
+#[tokio::test]
+async fn deletes_are_done_though_their_log_cannot_be_written_and_come_into_it_later() {
+    let failure = Fault::Fails(std::io::ErrorKind::Other);
+    for (what, fault) in [
+        (What::Write, failure),
+        (What::Sync, failure),
+        (What::Write, Fault::NoSpace),
+    ] {
+        let full = Full::new().await;
+        full.machine.disk.make_room();
+        full.delete(0).await.unwrap();
+        let disk = &full.machine.disk;
+        disk.plan_for(disk.calls(), Some(what), fault);
+        assert!(is_unavailable(full.store.log_erasures().await), "{fault:?}");
+        let fired = disk.fired();
+        assert!(fired.iter().all(|fired| fired.call.name == erasures::FILE));
+        full.delete(1).await.unwrap();
+        full.store.log_erasures().await.unwrap();
+        disk.stop();
+        disk.reboot(Unsynced::Lost);
+        assert_eq!(logged(&full), 2, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_erasures_that_is_lost_is_written_anew_from_the_last_day() {
+    let mut full = Full::new().await;
+    full.machine.disk.make_room();
+    full.delete(0).await.unwrap();
+    full.delete(1).await.unwrap();
+    full.store.close().await;
+    assert_eq!(logged(&full), 2);
+    let disk = &full.machine.disk;
+    disk.remove(&disk.root().join(erasures::FILE)).unwrap();
+    full.store = full.machine.open_with(BALLAST).unwrap();
+    assert_eq!(logged(&full), 2);
+    let later = full.now.later(std::time::Duration::from_hours(1));
+    while full.store.sweep(later).await.unwrap() {}
+    full.delete(2).await.unwrap();
+    full.store.close().await;
+    let disk = &full.machine.disk;
+    disk.remove(&disk.root().join(erasures::FILE)).unwrap();
+    full.store = full.machine.open_with(BALLAST).unwrap();
+    assert_eq!(
+        logged(&full),
+        2,
+        "the first one is forgotten, and no place comes twice"
+    );
 }
