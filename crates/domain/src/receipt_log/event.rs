@@ -188,10 +188,7 @@ impl Happening {
             }),
             Self::RESTORED => Ok(Self::Restored(Restoration {
                 copied_at: needed_time(facts, "copied_at_us")?,
-                snapshot: match facts.get("snapshot").ok_or("snapshot")? {
-                    Canonical::Null => None,
-                    snapshot => Some(RestoredSnapshot::read(snapshot)?),
-                },
+                snapshot: read_optional(facts, "snapshot", RestoredSnapshot::read)?,
             })),
             _ => Err(EVENT),
         }
@@ -241,6 +238,19 @@ impl RestoredSnapshot {
             gap_from: read_time(value, "gap_from_us")?,
         })
     }
+}
+
+/// A member that may be null. The error is the name of what is missing or wrong.
+fn read_optional<T>(
+    value: &Canonical,
+    key: &'static str,
+    read: impl FnOnce(&Canonical) -> Result<T, &'static str>,
+) -> Result<Option<T>, &'static str> {
+    let found = value.get(key).ok_or(key)?;
+    if *found == Canonical::Null {
+        return Ok(None);
+    }
+    read(found).map(Some)
 }
 
 fn needed_time(value: &Canonical, key: &'static str) -> Result<Timestamp, &'static str> {

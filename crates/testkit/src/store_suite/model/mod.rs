@@ -242,6 +242,18 @@ impl World {
         made
     }
 
+    fn batch(&mut self, as_read: Option<(usize, usize, bool)>, writes: &[Change]) -> Batch {
+        let require = as_read.map(|(conversation, item, changed)| Require::ItemAsRead {
+            conversation: self.conversation(conversation),
+            item: self.item(item),
+            modified_at: changed.then(|| self.clock.now()),
+        });
+        Batch {
+            require: require.into_iter().collect(),
+            writes: writes.iter().map(|change| self.write(change)).collect(),
+        }
+    }
+
     fn write(&mut self, change: &Change) -> Write {
         let at = self.clock.now();
         match change {
@@ -379,6 +391,21 @@ async fn agree_on_signing(model: &dyn Store, store: &dyn Store, now: Timestamp, 
     }
 }
 
+async fn agree_on_batch(model: &dyn Store, store: &dyn Store, who: &Principal, batch: &Batch) {
+    let wanted: Result<Vec<Outcome>, _> = said(model.apply(who, batch).await);
+    assert_eq!(said(store.apply(who, batch).await), wanted, "{batch:?}");
+}
+
+async fn agree_on_restart(model: &dyn Store, store: &dyn Store, at: Timestamp) {
+    let wanted = model.fail_running_turns(at).await.unwrap();
+    assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
+}
+
+async fn agree_on_event(model: &dyn Store, store: &dyn Store, event: Event) {
+    let wanted = said(model.record_event(event.clone()).await);
+    assert_eq!(said(store.record_event(event).await), wanted);
+}
+
 async fn agree_on_checkpoint(model: &dyn Store, store: &dyn Store, now: Timestamp) {
     let mut kept = Vec::new();
     for store in [model, store] {
@@ -404,17 +431,8 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
             } => {
                 world.pass(*passed);
                 let who = world.principals[*who].clone();
-                let require = as_read.map(|(conversation, item, changed)| Require::ItemAsRead {
-                    conversation: world.conversation(conversation),
-                    item: world.item(item),
-                    modified_at: changed.then(|| world.clock.now()),
-                });
-                let batch = Batch {
-                    require: require.into_iter().collect(),
-                    writes: writes.iter().map(|change| world.write(change)).collect(),
-                };
-                let wanted: Result<Vec<Outcome>, _> = said(model.apply(&who, &batch).await);
-                assert_eq!(said(store.apply(&who, &batch).await), wanted, "{batch:?}");
+                let batch = world.batch(*as_read, writes);
+                agree_on_batch(model, store, &who, &batch).await;
             }
             Step::Sweep { forget } => {
                 let later = if *forget {
@@ -433,15 +451,9 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
             }
             Step::Checkpoint => agree_on_checkpoint(model, store, world.clock.now()).await,
             Step::Happen { again } => {
-                let event = world.happening(*again);
-                let wanted = said(model.record_event(event.clone()).await);
-                assert_eq!(said(store.record_event(event).await), wanted);
+                agree_on_event(model, store, world.happening(*again)).await;
             }
-            Step::Restart => {
-                let at = world.clock.now();
-                let wanted = model.fail_running_turns(at).await.unwrap();
-                assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
-            }
+            Step::Restart => agree_on_restart(model, store, world.clock.now()).await,
         }
     }
     agree_on_log(model, store).await;
