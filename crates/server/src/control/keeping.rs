@@ -80,7 +80,7 @@ fn count(report: &Report) -> String {
         ("rows with keys", report.rows),
         ("keys", report.keys),
         ("not used yet", report.ahead),
-        ("keys erased", report.erased),
+        ("erased in slots", report.erased),
         ("fields opened", report.fields),
         ("pieces sought", report.pieces),
         ("files searched", report.files),

@@ -25,7 +25,7 @@ fn an_audit_counts_what_it_looked_at_and_fails_with_what_it_found() {
         }
         let well = place.run(&also);
         assert_eq!((well.code, well.stderr.as_str()), (0, ""), "{well:?}");
-        assert!(well.stdout.contains("keys erased       1\n"), "{well:?}");
+        assert!(well.stdout.contains("erased in slots   1\n"), "{well:?}");
         fs::write(logs.join("debug.log"), format!("... {SECRET} ...")).expect("a leak");
         let leaks = place.run(&also);
         assert_eq!(leaks.code, 1, "{leaks:?}");

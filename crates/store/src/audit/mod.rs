@@ -140,7 +140,7 @@ pub struct Report {
     /// Keys of them that no row refers to, as far as that is right: filled ahead, or left by a process that has
     /// ended, and destroyed by the next one.
     pub ahead: u64,
-    /// Keys that are known to be erased.
+    /// Slots in which a key is known to have been erased.
     pub erased: u64,
     /// Fields that were opened.
     pub fields: u64,
