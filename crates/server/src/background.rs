@@ -1,5 +1,5 @@
 //! What goes on beside requests: sweeping after deletes, signing their receipts and checkpoints of their
-//! log, emptying the write-ahead log, metrics.
+//! log, erasing what is kept no longer, emptying the write-ahead log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use parlance_domain::limits::TOMBSTONE_HOURS;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 use parlance_store::sqlite::Sqlite;
+
+use crate::retention::Keeper;
 
 /// How often the sweeper looks for work. Rows of a deleted conversation are gone within 60 seconds.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -22,6 +24,8 @@ const SIGN_EVERY: Duration = Duration::from_secs(1);
 const SIGN_PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether the log of receipts is due for a checkpoint.
 const LOG_CHECKPOINT_LOOK: Duration = Duration::from_mins(1);
+/// How often it is looked for conversations that are kept no longer.
+const RETENTION_LOOK: Duration = Duration::from_mins(5);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -32,6 +36,7 @@ pub(crate) fn start(
     tasks: &Tasks,
     service: &Service,
     store: &Arc<Sqlite>,
+    keeper: Keeper,
     metrics: PrometheusHandle,
 ) {
     let sweeping = Arc::clone(store);
@@ -54,6 +59,10 @@ pub(crate) fn start(
                 tracing::warn!(error = %Chain(&error), "could not sign a checkpoint of the receipts");
             }
         }
+    });
+    every(tasks, RETENTION_LOOK, move || {
+        let keeper = keeper.clone();
+        async move { keeper.look().await }
     });
     let checkpointing = Arc::clone(store);
     every(tasks, CHECKPOINT_EVERY, move || {

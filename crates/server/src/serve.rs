@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control::Control;
 use crate::data_dir::DataDir;
+use crate::retention::Keeper;
 use crate::wiring::{Wired, wire};
 use crate::{background, bootstrap, http, receipts, telemetry};
 
@@ -55,7 +56,8 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
             .write_all(text.as_bytes())
             .context("could not show the new keys")?;
     }
-    background::start(&tasks, &service, &store, metrics.clone());
+    let keeper = Keeper::new(&service, &config.retention).await?;
+    background::start(&tasks, &service, &store, keeper, metrics.clone());
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

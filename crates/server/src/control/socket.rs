@@ -2,7 +2,7 @@
 //! says that it is whole. Whoever can open it owns the data.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Piece, Refusal, print};
+use super::{Command, Piece, Refusal, Screen};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -148,11 +148,11 @@ async fn too_late(stopping: &CancellationToken) {
     tokio::time::sleep(LAST_WORDS_MAX).await;
 }
 
-/// Has the running server carry a command out, and prints to `out`.
+/// Has the running server carry a command out, and prints what it says.
 pub(super) async fn send(
     dir: &DataDir,
     command: &Command,
-    out: &mut (dyn Write + Send),
+    screen: &mut Screen<'_>,
 ) -> anyhow::Result<()> {
     let stream = connect(dir).await?;
     let (reader, mut writer) = stream.into_split();
@@ -173,7 +173,7 @@ pub(super) async fn send(
         let piece: Line =
             serde_json::from_str(&line).context("the server's answer is not right")?;
         match piece? {
-            Some(piece) => print(&piece, out)?,
+            Some(piece) => screen.print(&piece)?,
             None => return Ok(()),
         }
     }

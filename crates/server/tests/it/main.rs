@@ -9,6 +9,7 @@
 
 mod commands;
 mod crash;
+mod erasing;
 mod listener;
 mod model;
 mod process;

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say so"
 )]
 
+mod erasing;
 mod receipt_log;
 mod sealed;
 mod sqlite;
