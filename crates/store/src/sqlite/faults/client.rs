@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
-use parlance_domain::ids::{ConversationId, Id, IdSource, ItemId, KeyId, TurnId};
+use parlance_domain::erasing::EraseQuery;
+use parlance_domain::ids::{ConversationId, HoldId, Id, IdSource, ItemId, KeyId, TurnId};
 use parlance_domain::model::{
     App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Scopes, TurnState, Usage, User,
 };
@@ -12,6 +13,8 @@ use parlance_domain::store::{AdminWrite, Batch, Write};
 use parlance_faultdisk::Chance;
 use parlance_testkit::ManualClock;
 use parlance_testkit::samples::{self, PROJECT, app, metadata, principal, question};
+
+use super::erase::Chosen;
 
 /// What every text holds, and no file may.
 pub(super) const CANARY: &str = "canary";
@@ -24,6 +27,8 @@ pub(super) enum Act {
     /// Batches that are waiting at the same time, and so are committed together.
     Batches(Vec<(Principal, Batch)>),
     Administer(AdminWrite),
+    /// What operators erase at once.
+    Erase(EraseQuery, Chosen),
     /// All turns that run are over.
     EndTurns(Timestamp),
     Sweep(Timestamp),
@@ -51,12 +56,14 @@ struct Made {
 
 /// All that was ever made, whether it was done or not.
 pub(super) struct World {
-    chance: Chance,
+    pub(super) chance: Chance,
     clock: Arc<ManualClock>,
-    ids: IdSource,
+    pub(super) ids: IdSource,
     principals: [Principal; 2],
     conversations: Vec<Made>,
     keys: Vec<(KeyId, KeyDigest)>,
+    /// Holds that may be there.
+    pub(super) holds: Vec<HoldId>,
     number: u64,
 }
 
@@ -70,6 +77,7 @@ impl World {
             principals: [principal("ann the canary"), principal("")],
             conversations: Vec::new(),
             keys: Vec::new(),
+            holds: Vec::new(),
             number: 0,
         }
     }
@@ -123,7 +131,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(43) {
+        match self.chance.below(48) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -141,6 +149,8 @@ impl World {
             38 => Act::Fill,
             39 | 40 => Act::Look,
             41 => Act::LookAway,
+            42 | 43 => Act::Administer(self.holding()),
+            44 | 45 => self.erasure(),
             _ => Act::Read,
         }
     }
@@ -306,10 +316,19 @@ impl World {
             }),
             2 if !self.keys.is_empty() => {
                 let (key, _) = self.keys[self.chance.index(self.keys.len())];
-                AdminWrite::RevokeKey {
-                    project: PROJECT,
-                    key,
-                    at: created_at,
+                let (project, at) = (PROJECT, created_at);
+                match self.principals[0]
+                    .user
+                    .clone()
+                    .filter(|_| self.chance.one_in(2))
+                {
+                    Some(user) => AdminWrite::RetireKey {
+                        project,
+                        key,
+                        user,
+                        at,
+                    },
+                    None => AdminWrite::RevokeKey { project, key, at },
                 }
             }
             _ => self.key(number),
@@ -358,6 +377,10 @@ impl World {
         acts.extend([Act::Batches(together), Act::Sign, Act::EmptyLog]);
         let delete = self.delete(0);
         acts.push(alone(self, 0, delete));
+        let hold = self.holding();
+        let release = self.holding();
+        acts.extend([Act::Administer(hold), Act::Administer(release)]);
+        acts.push(self.erasure());
         acts.push(Act::Sweep(self.now().earlier(DAY)));
         acts.extend([Act::Sign, Act::Read]);
         acts
