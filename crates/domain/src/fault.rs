@@ -183,6 +183,8 @@ pub enum Conflict {
     NotRunning,
     /// Somebody else has changed it meanwhile, again and again.
     Contended,
+    /// A legal hold keeps it from being destroyed.
+    Held,
 }
 
 /// A fault with its cause. The cause is logged once, at the boundary, and never sent.

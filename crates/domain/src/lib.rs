@@ -6,6 +6,7 @@
 
 pub mod canonical;
 pub mod clock;
+pub mod erasing;
 pub mod fault;
 pub mod ids;
 pub mod json;
@@ -22,6 +23,7 @@ pub mod upstream;
 mod sync;
 
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use erasing::Erasing;
 pub use fault::{Conflict, Error, Fault, Noun, Reason};
 pub use ids::{
     AppId, ConversationId, ConversationRef, EventId, HoldId, Id, IdSource, ItemId, KeyId,

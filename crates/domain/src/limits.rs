@@ -30,8 +30,19 @@ pub const KEYRING_SNAPSHOT_HOURS: u64 = 24;
 pub const PURGE_INLINE_ITEMS_MAX: u64 = 64;
 /// Bytes of content that a delete purges in its own transaction; where there are more, all is swept.
 pub const PURGE_INLINE_BYTES_MAX: u64 = 256 << 10;
+/// Items that all deletes of one batch together purge in their transaction.
+pub const PURGE_BATCH_ITEMS_MAX: u64 = 512;
+/// Bytes of content that all deletes of one batch together purge in their transaction.
+pub const PURGE_BATCH_BYTES_MAX: u64 = 1 << 20;
+/// Longest note of a hold, in characters.
+pub const NOTE_CHARS_MAX: usize = 2_000;
 /// Longest answer of a model, in bytes of text.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
 
 const _: () = assert!(PAGE_ROWS_MAX < u32::MAX, "a page is read with one row more");
+const _: () = assert!(
+    PURGE_INLINE_ITEMS_MAX <= PURGE_BATCH_ITEMS_MAX
+        && PURGE_INLINE_BYTES_MAX <= PURGE_BATCH_BYTES_MAX,
+    "what is purged with one delete alone is purged with its batch"
+);
 const _: () = assert!(KEY_BYTES * 8 >= 160, "a key has at least 160 random bits");

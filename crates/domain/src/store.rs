@@ -6,19 +6,20 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
+use crate::erasing::Erasing;
 use crate::ids::{
-    AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, SectionId, TurnId,
+    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, SectionId, TurnId,
 };
 use crate::model::{
-    App, Conversation, ConversationQuery, Due, Item, ItemContent, ItemQuery, ItemRef, KeyDigest,
-    KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
-    ReceiptEntry, ReceiptRecord, Turn, TurnState, Usage,
+    App, Conversation, ConversationQuery, Due, Hold, Item, ItemContent, ItemQuery, ItemRef,
+    KeyDigest, KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
+    ReceiptEntry, ReceiptRecord, Turn, TurnState, Usage, User,
 };
 use crate::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 
 /// Where conversations are kept. An acknowledged write survives the process, and by default power loss.
 #[async_trait]
-pub trait Store: ReceiptLog {
+pub trait Store: ReceiptLog + Erasing {
     /// The conversation, if it lives and is the principal's.
     async fn conversation(
         &self,
@@ -241,7 +242,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// Replaces what an item says; [`StoreError::NoItem`] if it is gone.
+    /// Replaces what an item says; [`StoreError::NoItem`] if it is gone, [`StoreError::Held`] as for
+    /// [`Write::Delete`].
     ReplaceItem {
         /// The conversation.
         conversation: ConversationId,
@@ -252,7 +254,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// Removes items; [`StoreError::NoItem`] if one is gone.
+    /// Removes items; [`StoreError::NoItem`] if one is gone, [`StoreError::Held`] as for
+    /// [`Write::Delete`].
     RemoveItems {
         /// The conversation.
         conversation: ConversationId,
@@ -288,7 +291,8 @@ pub enum Write {
         at: Timestamp,
     },
     /// Deletes the conversation and all that is in it. From the commit on nothing of it can be read,
-    /// and its receipt is there to be signed. [`StoreError::IdClash`] if there is a receipt of that id.
+    /// and its receipt is there to be signed. [`StoreError::IdClash`] if there is a receipt of that id,
+    /// [`StoreError::Held`] if a hold covers the conversation.
     Delete {
         /// The conversation.
         conversation: ConversationRef,
@@ -322,6 +326,17 @@ pub enum Outcome {
         /// The receipt.
         receipt: ReceiptId,
     },
+    /// The conversation is left as it is: for [`Erasing::erase_some`] alone.
+    Left(Left),
+}
+
+/// Why a conversation that was to be erased is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A hold covers it.
+    Held,
+    /// It is gone, or not of those that are to be erased.
+    NotThere,
 }
 
 /// One administrative change.
@@ -349,6 +364,37 @@ pub enum AdminWrite {
         /// When.
         at: Timestamp,
     },
+    /// Revokes a key that speaks for a user, and forgets the user's name: what it was sealed with is
+    /// destroyed. [`StoreError::NoKey`] if the project has none of that id, [`StoreError::Held`] if a hold
+    /// covers all that is the user's; a second time changes nothing.
+    RetireKey {
+        /// The project.
+        project: ProjectId,
+        /// The key.
+        key: KeyId,
+        /// The user.
+        user: User,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a hold, and records the event that tells of it. [`StoreError::NoConversation`] if it is on a
+    /// conversation that is not there, [`StoreError::IdClash`] if there is a hold of that id.
+    AddHold {
+        /// The hold.
+        hold: Hold,
+        /// What is recorded.
+        event: Event,
+    },
+    /// Removes a hold, and records the event that tells of it. [`StoreError::NoHold`] if the project has
+    /// none of that id.
+    RemoveHold {
+        /// The project.
+        project: ProjectId,
+        /// The hold.
+        hold: HoldId,
+        /// What is recorded.
+        event: Event,
+    },
 }
 
 /// Why a store did not do it.
@@ -369,6 +415,12 @@ pub enum StoreError {
     /// No such key.
     #[error("no such key")]
     NoKey,
+    /// No such hold.
+    #[error("no such hold")]
+    NoHold,
+    /// A hold keeps it from being destroyed.
+    #[error("a hold covers it")]
+    Held,
     /// The id is taken, or its decimal form.
     #[error("the id clashes with another")]
     IdClash,

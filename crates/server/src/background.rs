@@ -1,5 +1,5 @@
 //! What goes on beside requests: sweeping after deletes, signing their receipts and checkpoints of their
-//! log, writing the log of erasures, emptying the write-ahead log, metrics.
+//! log, writing the log of erasures, erasing what is kept no longer, emptying the write-ahead log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use parlance_domain::limits::TOMBSTONE_HOURS;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 use parlance_store::sqlite::Sqlite;
+
+use crate::retention::Keeper;
 
 /// How often the sweeper looks for work. Rows of a deleted conversation are gone within 60 seconds.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +29,8 @@ const SIGN_PAUSE: Duration = Duration::from_millis(5);
 const LOG_CHECKPOINT_LOOK: Duration = Duration::from_mins(1);
 /// How often what was erased is written to the log of erasures.
 const LOG_ERASURES_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for conversations that are kept no longer.
+const RETENTION_LOOK: Duration = Duration::from_mins(5);
 /// How often the write-ahead log is emptied.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
@@ -37,6 +41,7 @@ pub(crate) fn start(
     tasks: &Tasks,
     service: &Service,
     store: &Arc<Sqlite>,
+    keeper: Keeper,
     metrics: PrometheusHandle,
 ) {
     let sweeping = Arc::clone(store);
@@ -71,6 +76,10 @@ pub(crate) fn start(
                 );
             }
         }
+    });
+    every(tasks, RETENTION_LOOK, move || {
+        let keeper = keeper.clone();
+        async move { keeper.look().await }
     });
     let checkpointing = Arc::clone(store);
     every(tasks, CHECKPOINT_EVERY, move || {

@@ -12,6 +12,7 @@ mod data_dir;
 mod http;
 mod patience;
 mod receipts;
+mod retention;
 mod serve;
 mod telemetry;
 mod wiring;

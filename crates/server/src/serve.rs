@@ -22,8 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::control::{Control, Keeper};
+use crate::control::{Control, Upkeep};
 use crate::data_dir::DataDir;
+use crate::retention::Keeper;
 use crate::wiring::{Wired, wire};
 use crate::{background, bootstrap, http, receipts, telemetry};
 
@@ -47,11 +48,11 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let keeper = Keeper {
+    let upkeep = Upkeep {
         store: Arc::clone(&store),
         stopping: tasks.stopping(),
     };
-    let control = Control::start(&dir, (service.clone(), keeper), &config.project, &tasks)?;
+    let control = Control::start(&dir, (service.clone(), upkeep), &config.project, &tasks)?;
     let base = format!("http://{address}");
     if let Some(text) = bootstrap::bootstrap(&service, &config.model.name, &base).await? {
         // Directly, never through the logger: keys are in it.
@@ -59,7 +60,8 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
             .write_all(text.as_bytes())
             .context("could not show the new keys")?;
     }
-    background::start(&tasks, &service, &store, metrics.clone());
+    let keeper = Keeper::new(&service, &config.retention).await?;
+    background::start(&tasks, &service, &store, keeper, metrics.clone());
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

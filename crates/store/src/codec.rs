@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use parlance_domain::Json;
 use parlance_domain::model::{
     Extras, ItemContent, ItemFilter, ItemKind, ItemType, Metadata, Native, Role, Scopes,
-    TurnFailure, TurnState,
+    TurnFailure, TurnState, User,
 };
 use serde::Serialize;
 
@@ -103,6 +103,21 @@ pub(crate) fn read_scopes(text: Option<&str>) -> Option<Scopes> {
     };
     let scopes: BTreeSet<String> = serde_json::from_str(text).ok()?;
     Some(Scopes::Only(scopes))
+}
+
+/// What a hold says: a user and a note.
+pub(crate) fn hold(user: Option<&str>, note: Option<&str>) -> Vec<u8> {
+    json(&[user, note])
+}
+
+/// Reads [`hold`].
+pub(crate) fn read_hold(bytes: &[u8]) -> Option<(Option<User>, Option<String>)> {
+    let [user, note]: [Option<String>; 2] = serde_json::from_slice(bytes).ok()?;
+    let user = user.map(|user| User::parse(&user).ok()?);
+    match user {
+        Some(None) => None,
+        user => Some((user.flatten(), note)),
+    }
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

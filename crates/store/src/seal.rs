@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parlance_domain::ids::Id;
 use parlance_domain::model::{ProjectId, User};
-use parlance_domain::{AppId, ConversationId, ItemId, KeyId};
+use parlance_domain::{AppId, ConversationId, HoldId, ItemId, KeyId};
 use ring::hmac;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
@@ -44,6 +44,8 @@ pub enum Record {
     Key(KeyId),
     /// An app.
     App(AppId),
+    /// A hold.
+    Hold(HoldId),
 }
 
 /// The field of the record.
@@ -63,6 +65,8 @@ pub enum Field {
     User,
     /// The instructions of an app.
     Instructions,
+    /// What a hold says: a user and a note.
+    Hold,
 }
 
 /// Where a piece of content stands: what it is sealed for, and opens at nowhere else.
@@ -123,6 +127,7 @@ impl Place {
             Record::Item { conversation, item } => (2, conversation.bits(), item.bits()),
             Record::Key(id) => (3, id.bits(), 0),
             Record::App(id) => (4, id.bits(), 0),
+            Record::Hold(id) => (5, id.bits(), 0),
         };
         let field = match self.field {
             Field::Title => 1,
@@ -132,6 +137,7 @@ impl Place {
             Field::Alias => 5,
             Field::User => 6,
             Field::Instructions => 7,
+            Field::Hold => 8,
         };
         let mut data = Vec::with_capacity(43);
         data.push(FORM);
@@ -145,7 +151,7 @@ impl Place {
 }
 
 /// Seals and opens the content of one record: of a conversation with all that is in it, of a key, of
-/// an app. Neither happens on the thread that writes.
+/// an app, of a hold. Neither happens on the thread that writes.
 #[derive(Clone)]
 pub struct Sealer {
     reference: KeyRef,

@@ -6,6 +6,7 @@
 //! thread, raw TCP, requests written beforehand.
 
 mod deletes;
+mod erase;
 pub(crate) mod hello;
 mod load;
 mod report;
@@ -40,6 +41,8 @@ enum Wanted {
     Rates(Duration),
     /// Deletes at size.
     Deletes(deletes::Options),
+    /// A user with many conversations.
+    Erase(erase::Options),
 }
 
 impl Wanted {
@@ -51,6 +54,7 @@ impl Wanted {
                 _ => bail!("`--seconds` takes a whole number from 1 on"),
             },
             ["--deletes", rest @ ..] => deletes::Options::read(rest).map(Self::Deletes),
+            ["--erase", rest @ ..] => erase::Options::read(rest).map(Self::Erase),
             _ => bail!("`bench` does not know `{}`", words.join(" ")),
         }
     }
@@ -83,6 +87,9 @@ pub(crate) fn measure(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
         Wanted::Rates(length) => rates(shop, length)?,
         Wanted::Deletes(options) => {
             deletes::measure(binary(shop), folder(shop), SETTINGS, &options)?;
+        }
+        Wanted::Erase(options) => {
+            erase::measure(binary(shop), folder(shop), SETTINGS, &options)?;
         }
     }
     Ok(true)

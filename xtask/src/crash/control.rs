@@ -49,7 +49,7 @@ pub(super) enum Order {
     EraseConversation {
         id: String,
     },
-    /// Erases all conversations of a user, in the default project.
+    /// Erases a user: all conversations and all keys, in the default project.
     EraseUser {
         user: String,
     },
@@ -193,20 +193,37 @@ impl Socket {
             return Said::Unknown;
         }
         sent.notify_waiters();
-        let mut line = String::new();
-        let read = BufReader::new(stream).read_line(&mut line).await;
-        if !read.is_ok_and(|_| line.ends_with('\n')) {
-            return Said::Unknown;
+        let mut stream = BufReader::new(stream);
+        let mut data = String::new();
+        loop {
+            let mut line = String::new();
+            let read = stream.read_line(&mut line).await;
+            if !read.is_ok_and(|_| line.ends_with('\n')) {
+                return Said::Unknown;
+            }
+            match said(&line) {
+                Some(Ok(Some(piece))) => data.push_str(&piece),
+                Some(Ok(None)) => return Said::Done(data),
+                Some(Err(why)) => return Said::Refused(why),
+                None => return Said::Refused(format!("an answer like no other: {line}")),
+            }
         }
-        said(&line).unwrap_or_else(|| Said::Refused(format!("an answer like no other: {line}")))
     }
 }
 
-fn said(line: &str) -> Option<Said> {
+/// What a line of an answer adds to its data, none at the end, or why there is no more.
+fn said(line: &str) -> Option<Result<Option<String>, String>> {
     let answer: Value = serde_json::from_str(line).ok()?;
-    let text = |pointer: &str| Some(answer.pointer(pointer)?.as_str()?.to_owned());
-    let done = text("/Ok/data").map(Said::Done);
-    done.or_else(|| text("/Err/message").map(Said::Refused))
+    if let Some(why) = answer.pointer("/Err/message") {
+        return Some(Err(why.as_str()?.to_owned()));
+    }
+    let piece = answer.get("Ok")?;
+    Some(Ok(match piece.get("data") {
+        Some(data) => Some(data.as_str()?.to_owned()),
+        // Notes, and how far it is, are for people.
+        None if piece.is_object() => Some(String::new()),
+        None => None,
+    }))
 }
 
 #[cfg(test)]
@@ -215,13 +232,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_text_or_a_reason() {
-        let done = r#"{"Ok":{"data":"er_1\n","note":"erased 1 conversation"}}"#;
-        assert_eq!(said(done), Some(Said::Done("er_1\n".to_owned())));
-        let refused = r#"{"Err":{"message":"there is no key","wrong_usage":false,"done":""}}"#;
+        let piece = |text: &str| Some(Ok(Some(text.to_owned())));
+        assert_eq!(said(r#"{"Ok":{"data":"er_1\n"}}"#), piece("er_1\n"));
         assert_eq!(
-            said(refused),
-            Some(Said::Refused("there is no key".to_owned()))
+            said(r#"{"Ok":{"note":"erased 1 conversation"}}"#),
+            piece("")
         );
+        assert_eq!(said(r#"{"Ok":null}"#), Some(Ok(None)));
+        let refused = r#"{"Err":{"message":"there is no key","wrong_usage":false}}"#;
+        assert_eq!(said(refused), Some(Err("there is no key".to_owned())));
         assert_eq!(said("{}"), None);
     }
 

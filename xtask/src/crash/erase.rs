@@ -3,10 +3,12 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
+use anyhow::bail;
 use rand::RngExt;
+use tokio::sync::Notify;
 
 use super::calls::{Call, Reading, Request, erase};
-use super::control::{Order, Said};
+use super::control::{Order, Said, Socket};
 use super::dialect::Dialect;
 use super::journal::{Conversation, Deed};
 use super::load::{Came, Client, Lines, came, perform};
@@ -43,6 +45,7 @@ impl Client {
             return ControlFlow::Continue(());
         };
         self.leave();
+        self.is_locked_out = true;
         let mut conversation = self.sent(conversation, &[&one]);
         let mut another = self.sent(another, &[&other]);
         (conversation.leaving, another.leaving) = (true, true);
@@ -60,11 +63,39 @@ impl Client {
         self.conversations.extend([conversation, another]);
         let broken = asked.is_break() || asked_too.is_break();
         let count = self.conversations.len();
-        if self.erased(&order, &said, count..=count) && !broken {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
+        if !self.erased(&order, &said, count..=count) || broken {
+            return ControlFlow::Break(());
         }
+        match self.let_in(place.socket).await {
+            Ok(()) => ControlFlow::Continue(()),
+            // The server was killed; there are other keys after the restart.
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Makes other keys, where those that there were may have been revoked.
+    pub(super) async fn let_in(&mut self, socket: &Socket) -> anyhow::Result<()> {
+        let Some(user) = self.alone.clone().filter(|_| self.is_locked_out) else {
+            return Ok(());
+        };
+        let mut secrets = self.keys.secrets.clone();
+        for (secret, dialect) in secrets.iter_mut().zip(Dialect::ALL) {
+            let order = Order::CreateKey {
+                project: "default".to_owned(),
+                dialect,
+                app: "default".to_owned(),
+                user: user.clone(),
+            };
+            match socket.order(&order, &Notify::new()).await {
+                Said::Done(made) => made.trim().clone_into(secret),
+                said @ (Said::Refused(_) | Said::Unheard | Said::Unknown) => {
+                    bail!("no key was made: {said:?}")
+                }
+            }
+        }
+        self.keys.secrets = secrets;
+        self.is_locked_out = false;
+        Ok(())
     }
 
     /// The order to erase the user.
@@ -148,6 +179,7 @@ impl Client {
         if let Some(order) = self.order().filter(|_| self.rng.random_bool(0.5)) {
             let most = self.conversations.len() + self.making.len();
             self.leave();
+            self.is_locked_out = true;
             let call = Call {
                 dialect: Dialect::OpenAi,
                 request: Request::Order(order),

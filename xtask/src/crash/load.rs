@@ -67,6 +67,8 @@ pub(super) struct Client {
     pub(super) keys: Keys,
     /// The user's name, where nobody else has the same user.
     pub(super) alone: Option<String>,
+    /// The keys may have been revoked, because the user was erased.
+    pub(super) is_locked_out: bool,
     pub(super) rng: StdRng,
     pub(super) conversations: Vec<Conversation>,
     /// Conversations that may have been made.

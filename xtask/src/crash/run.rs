@@ -240,11 +240,14 @@ impl Run {
     }
 
     pub(super) fn compare(&mut self, depth: Depth) -> anyhow::Result<Verdict> {
-        let clients = std::mem::take(&mut self.clients);
+        let mut clients = std::mem::take(&mut self.clients);
         let operator = self.take_operator();
         let address = self.server.address().to_owned();
         let comparing = async {
             ready(&address).await?;
+            for client in &mut clients {
+                client.let_in(&self.socket).await?;
+            }
             let (clients, mut verdict) = verify(clients, &address, &self.socket, depth).await?;
             let (operator, wrong) = operator.verify(&self.socket, &address, depth).await?;
             verdict.wrong.extend(wrong);
@@ -405,6 +408,7 @@ fn clients(server: &Server, rng: &mut StdRng) -> anyhow::Result<Vec<Client>> {
         number,
         keys: keys.clone(),
         alone,
+        is_locked_out: false,
         rng: StdRng::seed_from_u64(rng.random()),
         conversations: Vec::new(),
         making: Vec::new(),

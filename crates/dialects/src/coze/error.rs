@@ -187,6 +187,12 @@ fn clash(conflict: Conflict) -> Face {
             SYSTEM_LIMIT,
             "Other requests keep changing the conversation. Please try again.",
         ),
+        // The table has no code for a state that forbids something; nobody has this permission now.
+        Conflict::Held => Face::new(
+            NO_PERMISSION,
+            "The conversation is under a legal hold. It and its messages cannot be deleted or \
+             modified until the hold is removed.",
+        ),
     }
 }
 

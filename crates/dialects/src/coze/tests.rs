@@ -336,6 +336,7 @@ fn a_business_error_is_200_with_the_vendors_code() {
         (Fault::NotFound(Noun::Conversation), 200, 4200),
         (Fault::NotFound(Noun::Item), 200, 4200),
         (Fault::Conflict(Conflict::ConversationBusy), 200, 4016),
+        (Fault::Conflict(Conflict::Held), 200, 4101),
         (Fault::NoSuchRoute, 404, 4000),
         (Fault::MethodNotAllowed, 405, 4000),
         (Fault::BodyTooLarge { bytes_max: 1 }, 413, 4000),

@@ -146,6 +146,10 @@ fn clash(conflict: Conflict) -> Face {
         Conflict::DuplicateItem => "The message exists already.",
         Conflict::NotRunning => "The conversation is not running.",
         Conflict::Contended => "The conversation was changed by other requests. Please try again.",
+        Conflict::Held => {
+            "The conversation is under a legal hold, and cannot be deleted or changed until the hold \
+             is removed."
+        }
     };
     Face::new(StatusCode::CONFLICT, "conflict", message)
 }

@@ -55,6 +55,7 @@ fn examples() -> Vec<Fault> {
         Fault::NotFound(Noun::Turn),
         Fault::NotFound(Noun::App),
         Fault::Conflict(Conflict::ConversationBusy),
+        Fault::Conflict(Conflict::Held),
         Fault::Conflict(Conflict::DuplicateItem),
         Fault::Conflict(Conflict::NotRunning),
         Fault::Conflict(Conflict::Contended),

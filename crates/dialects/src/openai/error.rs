@@ -4,7 +4,7 @@
 //! and in public probes; texts that nobody has recorded follow the same patterns.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
 use parlance_domain::{Error, Fault, Noun, Reason};
 use serde_json::json;
@@ -17,6 +17,8 @@ const NOT_JSON: &str = "Invalid body: failed to parse JSON value. Please check t
     quotation marks, etc.)";
 const NO_KEY: &str = "You didn't provide an API key. You need to provide your API key in an \
     Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
+const HELD: &str = "The conversation is under a legal hold. What is in it cannot be deleted or changed \
+    until the hold is removed.";
 const LOCKED: &str = "Another process is currently operating on this conversation. Please retry in \
     a few seconds.";
 
@@ -66,6 +68,11 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let mut response = answer(&face(fault, context));
     if let Fault::Busy { retry_after } = fault {
         reply::retry_after(response.headers_mut(), *retry_after);
+    }
+    if matches!(fault, Fault::Conflict(Conflict::Held)) {
+        // The vendor's SDKs try every 409 again, unless they are told that it is of no use.
+        let never = HeaderValue::from_static("false");
+        response.headers_mut().insert("x-should-retry", never);
     }
     response
 }
@@ -317,6 +324,7 @@ fn clash(conflict: Conflict) -> Face {
             "The conversation was changed by other requests. Please retry.",
         )
         .code("conflict"),
+        Conflict::Held => Face::new(StatusCode::CONFLICT, HELD).code("conflict"),
     }
 }
 

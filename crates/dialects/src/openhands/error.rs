@@ -126,5 +126,6 @@ fn clash(conflict: Conflict, context: &Context) -> String {
         Conflict::ConversationBusy => format!("Conversation {id} is busy"),
         Conflict::DuplicateItem => "Event already exists".to_owned(),
         Conflict::Contended => "The conversation was changed by other requests".to_owned(),
+        Conflict::Held => format!("Conversation {id} is under a legal hold"),
     }
 }

@@ -13,6 +13,7 @@ mod app;
 mod authorisation;
 mod coze;
 mod dify;
+mod holds;
 mod openhands;
 mod receipts;
 mod root;

@@ -15,7 +15,7 @@ use crate::app::{Answer, TestApp};
 
 const HEADER: &str = "parlance-erasure-receipt";
 
-fn alice(app: &TestApp) -> Principal {
+pub(crate) fn alice(app: &TestApp) -> Principal {
     Principal {
         project: app.project.id,
         user: User::parse("alice").unwrap(),
@@ -24,7 +24,7 @@ fn alice(app: &TestApp) -> Principal {
 }
 
 /// A conversation of alice's, made through no dialect.
-async fn make(app: &TestApp) -> ConversationId {
+pub(crate) async fn make(app: &TestApp) -> ConversationId {
     let draft = ConversationDraft {
         items: vec![ItemContent::message(Role::User, "canary-content").into()],
         ..ConversationDraft::new(app.app.id)
@@ -34,7 +34,7 @@ async fn make(app: &TestApp) -> ConversationId {
 }
 
 /// The id as the dialect writes it.
-fn written(dialect: &str, id: ConversationId) -> String {
+pub(crate) fn written(dialect: &str, id: ConversationId) -> String {
     match dialect {
         "openai" => format!("conv_{}", id.hex()),
         "dify" => id.dashed(),
@@ -45,7 +45,7 @@ fn written(dialect: &str, id: ConversationId) -> String {
 }
 
 /// Deletes with a key. `user` is named where the key of the dialect leaves it to the request.
-async fn delete(
+pub(crate) async fn delete(
     app: &TestApp,
     dialect: &str,
     key: &str,
@@ -75,7 +75,7 @@ async fn delete(
 }
 
 /// The receipt and the salt that an answer names.
-fn named(answer: &Answer) -> Option<(ReceiptId, String)> {
+pub(crate) fn named(answer: &Answer) -> Option<(ReceiptId, String)> {
     let text = answer.headers.get(HEADER)?.to_str().unwrap();
     let (id, salt) = text.split_once("; salt=").unwrap();
     assert_eq!(salt.len(), 64, "{text}");
@@ -83,7 +83,7 @@ fn named(answer: &Answer) -> Option<(ReceiptId, String)> {
 }
 
 /// What the vendor answers, but for the receipt and what is new in every answer.
-fn face(answer: &Answer, id: ConversationId, dialect: &str) -> (u16, String) {
+pub(crate) fn face(answer: &Answer, id: ConversationId, dialect: &str) -> (u16, String) {
     let mut text = answer.text().replace(&written(dialect, id), "<id>");
     if let Some((before, rest)) = text.split_once("\"logid\":\"") {
         let after = rest.split_once('"').map_or("", |(_, after)| after);

@@ -1,7 +1,8 @@
-//! What there is: principals, projects, apps, keys, conversations, items, turns.
+//! What there is: principals, projects, apps, keys, conversations, items, turns, holds.
 
 mod app;
 mod conversation;
+mod hold;
 mod item;
 mod key;
 mod page;
@@ -11,6 +12,7 @@ mod turn;
 
 pub use app::{App, AppMode, Project, ProjectId};
 pub use conversation::{Conversation, Extras, Metadata, NewConversation, check_title};
+pub use hold::{Hold, HoldEntry, HoldScope};
 pub use item::{
     Item, ItemContent, ItemKind, ItemRef, ItemType, Native, NewItem, Role, first_section,
 };

@@ -8,7 +8,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::canonical::Canonical;
 use crate::clock::Timestamp;
-use crate::ids::{ConversationId, Id, ReceiptId};
+use crate::ids::{ConversationId, HoldId, Id, ReceiptId};
 use crate::limits::KEYRING_SNAPSHOT_HOURS;
 use crate::model::{Due, Erasure, Receipt, hex};
 use crate::receipt_log::{
@@ -71,17 +71,28 @@ impl Notary {
 
     /// What a receipt calls the conversation.
     pub fn subject(&self, receipt: ReceiptId, conversation: ConversationId) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.salt_of(receipt).as_ref());
-        let tag = hmac::sign(&key, &conversation.bits().to_be_bytes());
-        let mut subject = [0; 32];
-        for (to, from) in subject.iter_mut().zip(tag.as_ref()) {
-            *to = *from;
-        }
-        subject
+        salted(self.salt_of(receipt), &conversation.bits().to_be_bytes())
     }
 
     fn salt_of(&self, receipt: ReceiptId) -> hmac::Tag {
         hmac::sign(&self.salting, &receipt.bits().to_be_bytes())
+    }
+
+    /// The salt of a hold, 64 hexadecimal digits, derived as that of a receipt is. Whoever has it can show
+    /// which conversation or user the log's event is about.
+    pub fn hold_salt(&self, hold: HoldId) -> Secret {
+        Secret::new(hex(self.salt_of_hold(hold).as_ref()))
+    }
+
+    /// What the log calls what a hold covers: `covered` is a conversation's 16 bytes, or a user's name.
+    pub fn hold_subject(&self, hold: HoldId, covered: &[u8]) -> [u8; 32] {
+        salted(self.salt_of_hold(hold), covered)
+    }
+
+    fn salt_of_hold(&self, hold: HoldId) -> hmac::Tag {
+        // The word keeps it apart from the salt of a receipt, whatever the ids are.
+        let name = [HoldId::PREFIX.as_bytes(), &hold.bits().to_be_bytes()].concat();
+        hmac::sign(&self.salting, &name)
     }
 
     /// States all that is due, at `now`, a moment at which the keys are destroyed, as the log's next
@@ -203,6 +214,17 @@ impl Notary {
     fn sign(&self, document: Canonical) -> String {
         sign(document, &self.signing, self.public.id())
     }
+}
+
+/// HMAC-SHA256 keyed with a salt.
+fn salted(salt: hmac::Tag, what: &[u8]) -> [u8; 32] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, salt.as_ref());
+    let tag = hmac::sign(&key, what);
+    let mut subject = [0; 32];
+    for (to, from) in subject.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    subject
 }
 
 /// An entry that is written.

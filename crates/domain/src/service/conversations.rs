@@ -7,13 +7,9 @@ use crate::fault::{Error, Fault, Noun};
 use crate::ids::{AppId, ConversationId, ConversationRef, ReceiptId, SectionId};
 use crate::model::first_section;
 use crate::model::{
-    Conversation, ConversationQuery, Cursor, Extras, Metadata, NewConversation, Order, Page,
-    Principal, ProjectId, Sort, User,
+    Conversation, ConversationQuery, Extras, Metadata, NewConversation, Page, Principal, ProjectId,
 };
 use crate::store::{Batch, Outcome, StoreError, Write};
-
-/// Conversations of a user that are looked up at once to be erased.
-const ERASED_AT_A_TIME: u32 = 100;
 
 /// A conversation that a client wants.
 #[derive(Clone, Debug)]
@@ -225,49 +221,8 @@ impl Service {
         .await
     }
 
-    /// Deletes all conversations of a user of the project, one after the other, those included that
-    /// are made meanwhile. Tells of each when it is done, so that whoever asks knows of them even where
-    /// a later one fails.
-    pub async fn erase_user(
-        &self,
-        project: ProjectId,
-        user: User,
-        mut done: impl FnMut(Deleted) + Send,
-    ) -> Result<(), Error> {
-        let who = Principal {
-            project,
-            user: Some(user),
-            app: None,
-        };
-        let query = ConversationQuery {
-            sort: Sort::Created,
-            order: Order::OldestFirst,
-            cursor: Cursor::default(),
-            app: None,
-            rows_max: ERASED_AT_A_TIME,
-        };
-        loop {
-            let page = self.conversations(&who, &query).await?;
-            if page.rows.is_empty() {
-                return Ok(());
-            }
-            for conversation in page.rows {
-                let of = conversation.id.into();
-                match self.delete_conversation(&who, of, self.now()).await {
-                    Ok(deleted) => done(deleted),
-                    // Somebody else was faster.
-                    Err(Error {
-                        fault: Fault::NotFound(Noun::Conversation),
-                        ..
-                    }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-    }
-
     /// What is known of a delete, whose running turn is stopped here.
-    fn deleted(&self, outcome: &Outcome, at: Timestamp) -> Result<Deleted, Error> {
+    pub(super) fn deleted(&self, outcome: &Outcome, at: Timestamp) -> Result<Deleted, Error> {
         match outcome {
             Outcome::Deleted {
                 conversation,
@@ -283,7 +238,7 @@ impl Service {
                     receipt: *receipt,
                 })
             }
-            Outcome::Done | Outcome::Added { .. } => Err(Fault::Internal.into()),
+            Outcome::Done | Outcome::Added { .. } | Outcome::Left(_) => Err(Fault::Internal.into()),
         }
     }
 

@@ -5,6 +5,8 @@
 mod access;
 mod admin;
 mod conversations;
+mod erasing;
+mod holds;
 mod items;
 mod receipts;
 mod turns;
@@ -25,6 +27,8 @@ use crate::upstream::Model;
 pub use access::Access;
 pub use admin::{MadeKey, NewKey};
 pub use conversations::{ConversationDraft, Deleted};
+pub use erasing::{EraseOrder, Erasure, Tally};
+pub use holds::{AddedHold, HoldTarget};
 pub use items::{Appended, ItemDraft};
 pub use receipts::LogExport;
 pub use turns::{TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget};
@@ -202,10 +206,12 @@ fn fault(error: StoreError) -> Error {
         StoreError::DuplicateItem => Fault::Conflict(Conflict::DuplicateItem),
         StoreError::TurnRunning => Fault::Conflict(Conflict::ConversationBusy),
         StoreError::Changed => Fault::Conflict(Conflict::Contended),
+        StoreError::Held => Fault::Conflict(Conflict::Held),
         StoreError::Unavailable { .. } => return Error::caused_by(Fault::StoreDown, error),
         StoreError::IdClash
         | StoreError::StaleItemId { .. }
         | StoreError::NoKey
+        | StoreError::NoHold
         | StoreError::NameTaken
         | StoreError::Corrupt { .. } => return Error::caused_by(Fault::Internal, error),
     };

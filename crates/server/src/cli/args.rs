@@ -1,6 +1,7 @@
 //! The command line's words. The help texts are documentation.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use parlance_domain::limits::KEYRING_SNAPSHOT_HOURS;
@@ -36,8 +37,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Keys,
     },
-    /// Erase conversations
+    /// Erase conversations, of one user or of all, and print their receipts
     Erase(Erase),
+    /// Keep what a court or a law wants kept from being erased
+    Hold {
+        #[command(subcommand)]
+        command: Hold,
+    },
     /// Show receipts of erasure
     Receipts {
         #[command(subcommand)]
@@ -229,20 +235,64 @@ pub(crate) struct Erase {
     /// The conversation, in any dialect's form
     #[arg(long, value_name = "ID")]
     pub(crate) conversation: Option<String>,
-    /// Whose conversations
+    /// Whose conversations; without `--older-than`, keys that speak for the user are revoked as well
     #[arg(long, value_name = "U")]
     pub(crate) user: Option<String>,
-    /// Only what has not changed for so long, such as `30d`
-    #[arg(long, value_name = "AGE")]
-    pub(crate) older_than: Option<String>,
-    /// Only count
+    /// Only what has not changed for so long, such as `30d` or `36h`; without `--user`, whoever's it is
+    #[arg(long, value_name = "AGE", value_parser = read_age)]
+    pub(crate) older_than: Option<Duration>,
+    /// Only count what would be erased, and what a hold covers
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask; on a terminal it asks first
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) at: InProject,
+}
+
+/// `parlance hold`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// Add a hold, and print its id; without a conversation or a user, on the whole project
+    Add {
+        /// The conversation, in any dialect's form
+        #[arg(long, value_name = "ID", conflicts_with = "user")]
+        conversation: Option<String>,
+        /// The user, with all that is theirs
+        #[arg(long, value_name = "U")]
+        user: Option<String>,
+        /// Why, in your own words; nobody but operators sees it
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// List all holds: id, what it covers, since when, note
+    List {
+        #[command(flatten)]
+        at: InProject,
+    },
+    /// Remove a hold
+    Remove {
+        /// The hold's id, as `hold list` shows it
+        #[arg(value_name = "HOLD_ID")]
+        id: String,
+        #[command(flatten)]
+        at: InProject,
+    },
+}
+
+/// Reads an age such as `30d`, `36h` or `1w 2d`: more than nothing, and a day has 24 hours.
+fn read_age(text: &str) -> Result<Duration, String> {
+    let unreadable = "write an age such as `30d`, `36h` or `90m`";
+    let span: jiff::Span = text.parse().map_err(|_| unreadable)?;
+    let age = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    let age = Duration::try_from(age.map_err(|_| unreadable)?).map_err(|_| unreadable)?;
+    if age < Duration::from_secs(1) {
+        return Err("an age is a second at least".to_owned());
+    }
+    Ok(age)
 }
 
 /// `parlance audit`.

@@ -16,14 +16,12 @@ use parlance_domain::upstream::Model;
 use parlance_upstream::Echo;
 
 use crate::config::{Config, Overrides};
-use crate::control::{self, Command as Wanted, Refusal};
+use crate::control::{self, Command as Wanted, HoldAction, Refusal};
 use crate::{serve, telemetry};
-use args::{Apps, Cli, Command, Common, Erase, InProject, Keys, Projects, Receipts};
+use args::{Apps, Cli, Command, Common, Erase, Hold, InProject, Keys, Projects, Receipts};
 
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
-
-const QUESTION: &str = "What is erased cannot be brought back. Erase it?";
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
@@ -77,15 +75,34 @@ fn run_server(args: &args::Serve, model: Arc<dyn Model>) -> anyhow::Result<()> {
 }
 
 fn run_command(command: Command) -> anyhow::Result<()> {
+    let asks_first = matches!(&command, Command::Erase(erase) if !erase.yes && !erase.dry_run);
     let (common, wanted) = translate(command)?;
     let config = load(&common, |_| {})?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("could not start the runtime")?;
+    // Scripts have no terminal: what they order is done.
+    if asks_first && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        let mut counted = Vec::new();
+        let counting = control::carry_out(&config, counting(&wanted), &mut counted);
+        runtime.block_on(counting)?;
+        if !confirmed(&counted)? {
+            return Err(Refusal::failed("nothing was erased").into());
+        }
+    }
     let mut out = io::stdout();
     runtime.block_on(control::carry_out(&config, wanted, &mut out))?;
     out.flush().context("could not write to standard output")
+}
+
+/// The same command, but that it only counts.
+fn counting(wanted: &Wanted) -> Wanted {
+    let mut counting = wanted.clone();
+    if let Wanted::Erase(erase) = &mut counting {
+        erase.dry_run = true;
+    }
+    counting
 }
 
 fn load(common: &Common, more: impl FnOnce(&mut Overrides)) -> anyhow::Result<Config> {
@@ -110,7 +127,8 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Apps { command } => translate_apps(command)?,
         Command::Keys { command } => translate_keys(command),
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
-        Command::Erase(erase) => translate_erase(erase)?,
+        Command::Erase(erase) => translate_erase(erase),
+        Command::Hold { command } => translate_hold(command),
         Command::Receipts { command } => translate_receipts(command)?,
         Command::Audit(audit) => {
             let also: Result<_, _> = audit.also.iter().map(absolute).collect();
@@ -208,27 +226,49 @@ fn translate_receipts(command: Receipts) -> anyhow::Result<(Common, Wanted)> {
     }
 }
 
-fn translate_erase(erase: Erase) -> anyhow::Result<(Common, Wanted)> {
-    if erase.older_than.is_some() || erase.dry_run {
-        return Err(not_yet("erase --older-than` and `parlance erase --dry-run"));
-    }
-    if !erase.yes && io::stdin().is_terminal() && io::stderr().is_terminal() && !ask(QUESTION)? {
-        return Err(Refusal::failed("nothing was erased").into());
-    }
+fn translate_erase(erase: Erase) -> (Common, Wanted) {
     let (common, project) = place(erase.at);
-    Ok((
-        common,
-        Wanted::Erase {
-            project,
-            conversation: erase.conversation,
-            user: erase.user,
-        },
-    ))
+    let wanted = control::Erase {
+        project,
+        conversation: erase.conversation,
+        user: erase.user,
+        unchanged_for_s: erase.older_than.map(|age| age.as_secs()),
+        dry_run: erase.dry_run,
+    };
+    (common, Wanted::Erase(wanted))
+}
+
+fn translate_hold(command: Hold) -> (Common, Wanted) {
+    let (at, action) = match command {
+        Hold::Add {
+            conversation,
+            user,
+            note,
+            at,
+        } => {
+            let add = HoldAction::Add {
+                conversation,
+                user,
+                note,
+            };
+            (at, add)
+        }
+        Hold::List { at } => (at, HoldAction::List),
+        Hold::Remove { id, at } => (at, HoldAction::Remove { id }),
+    };
+    let (common, project) = place(at);
+    (common, Wanted::Hold { project, action })
 }
 
 /// A path as the server, which works elsewhere, finds it.
 fn absolute(path: &PathBuf) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("could not find `{}`", path.display()))
+}
+
+/// Asks on the terminal, where it shows what was counted.
+fn confirmed(counted: &[u8]) -> anyhow::Result<bool> {
+    io::stderr().write_all(counted)?;
+    ask("What is erased cannot be brought back. Erase it?")
 }
 
 /// Asks on the terminal.

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub(crate) use settings::{Durability, Http, KeyringSettings, Log, LogFormat, Model};
+pub(crate) use settings::{Durability, Http, KeyringSettings, Log, LogFormat, Model, Retention};
 
 /// The file that is read if it is there and no other is named.
 const FILE_DEFAULT: &str = "parlance.toml";
@@ -41,6 +41,8 @@ pub struct Config {
     pub(crate) model: Model,
     /// Where keys are kept.
     pub(crate) keyring: KeyringSettings,
+    /// How long conversations are kept that nobody changes.
+    pub(crate) retention: Retention,
     /// HTTP.
     pub(crate) http: Http,
     /// Logs.
@@ -61,6 +63,7 @@ impl Default for Config {
             workers: NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN),
             model: Model::default(),
             keyring: KeyringSettings::default(),
+            retention: Retention::default(),
             http: Http::default(),
             log: Log::default(),
         }

@@ -1,7 +1,8 @@
 //! The settings, by group.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const PATHS: &[&str] = &[
     "model.key",
     "keyring.mirror",
     "keyring.root_command",
+    "retention.days",
+    "retention.projects",
     "http.body_bytes_max",
     "http.header_timeout_s",
     "http.body_timeout_s",
@@ -55,11 +58,13 @@ pub(super) fn value_of(path: &str, text: &str) -> Value {
     match path {
         "http.cors_origins" => return list(&mut text.split(',').map(str::trim)),
         "keyring.root_command" => return list(&mut text.split(' ')),
+        "retention.projects" => return projects(text),
         _ => {}
     }
     let read = match path {
         "strict_names" => text.parse().map(Value::Boolean).ok(),
         "workers"
+        | "retention.days"
         | "http.body_bytes_max"
         | "http.header_timeout_s"
         | "http.body_timeout_s"
@@ -70,6 +75,23 @@ pub(super) fn value_of(path: &str, text: &str) -> Value {
     };
     // What does not read as it should stays text, and is refused with the setting's name.
     read.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// `name=30,other=keep`: what each project keeps.
+fn projects(text: &str) -> Value {
+    let kept = |text: &str| {
+        let days = text.parse().map(Value::Integer);
+        days.unwrap_or_else(|_| Value::String(text.to_owned()))
+    };
+    let pairs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty());
+    let pair = |pair: &str| {
+        let (name, days) = pair.split_once('=').unwrap_or((pair, ""));
+        (name.trim().to_owned(), kept(days.trim()))
+    };
+    Value::Table(pairs.map(pair).collect())
 }
 
 /// What an acknowledged write survives.
@@ -130,6 +152,50 @@ pub(crate) struct KeyringSettings {
     /// The program that keeps the root key, with its first arguments; it is called with `get`, `put`
     /// or `destroy` after them.
     pub(crate) root_command: Vec<String>,
+}
+
+/// How long conversations are kept that nobody changes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    /// Days, in every project that is not named.
+    days: Option<NonZeroU32>,
+    /// The projects that keep them for another time.
+    projects: BTreeMap<String, Kept>,
+}
+
+/// How long a project keeps its conversations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a number of days from 1 on, or \"keep\"")]
+enum Kept {
+    /// So many days after their last change.
+    Days(NonZeroU32),
+    /// Until somebody deletes them.
+    Always(Always),
+}
+
+/// The word for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Always {
+    Keep,
+}
+
+impl Retention {
+    /// How long a project keeps what nobody changes; none if until somebody deletes it.
+    pub(crate) fn of(&self, project: &str) -> Option<Duration> {
+        let days = match self.projects.get(project) {
+            Some(Kept::Days(days)) => Some(*days),
+            Some(Kept::Always(Always::Keep)) => None,
+            None => self.days,
+        };
+        days.map(|days| Duration::from_hours(24) * days.get())
+    }
+
+    /// The projects that are named.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        self.projects.keys().map(String::as_str)
+    }
 }
 
 /// HTTP.

@@ -86,3 +86,41 @@ fn a_secret_setting_does_not_show() {
     let config = load("model.key = \"hush-hush\"", &[], &Overrides::default());
     assert!(!format!("{:?}", config.expect("a configuration")).contains("hush"));
 }
+
+#[test]
+fn retention_is_of_all_projects_or_of_some() {
+    let kept = |text: &str, env: &[(&str, &str)], project: &str| {
+        let config = load(text, env, &Overrides::default()).expect("nothing is wrong");
+        config
+            .retention
+            .of(project)
+            .map(|kept| kept.as_secs() / 86_400)
+    };
+    assert_eq!(kept("", &[], "default"), None);
+    let all = "retention.days = 365";
+    assert_eq!(kept(all, &[], "default"), Some(365));
+    let some = "[retention]\ndays = 365\n[retention.projects]\nshort = 7\nlong = \"keep\"";
+    for (project, days) in [("default", Some(365)), ("short", Some(7)), ("long", None)] {
+        assert_eq!(kept(some, &[], project), days);
+        let env = [
+            ("PARLANCE_RETENTION_DAYS", "365"),
+            ("PARLANCE_RETENTION_PROJECTS", "short=7, long=keep"),
+        ];
+        assert_eq!(kept("", &env, project), days);
+    }
+}
+
+#[test]
+fn a_retention_that_would_be_thought_to_hold_and_does_not_is_refused() {
+    for wrong in [
+        "retention.days = 0",
+        "retention.days = -1",
+        "retention.days = 1.5",
+        "retention.hours = 3",
+        "[retention.projects]\na = 0",
+        "[retention.projects]\na = \"forever\"",
+        "[retention.projects]\na = true",
+    ] {
+        assert!(load(wrong, &[], &Overrides::default()).is_err(), "{wrong}");
+    }
+}

@@ -5,18 +5,17 @@ use std::collections::BTreeSet;
 use parlance_dialects::DIALECTS;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::NAME_CHARS_MAX;
-use parlance_domain::service::{Deleted, NewKey};
+use parlance_domain::service::NewKey;
 use parlance_domain::{
-    App, AppMode, ConversationRef, Error, Fault, Id, KeyId, KeyRecord, Principal, Project, Ref,
-    Scopes, Service, Timestamp, User,
+    App, AppMode, Error, Id, KeyId, KeyRecord, Project, Ref, Scopes, Service, Timestamp, User,
 };
 
-use super::{Command, Keeper, Output, Piece, Refusal, receipts};
+use super::{Command, Output, Refusal, Upkeep, erase, hold, receipts};
 
 /// Carries out a command and gives what to print. `project` is meant where the command names none.
 pub(super) async fn execute(
     service: &Service,
-    keeper: &Keeper,
+    upkeep: &Upkeep,
     project: &str,
     command: Command,
 ) -> Result<Output, Refusal> {
@@ -56,13 +55,13 @@ pub(super) async fn execute(
         Command::ListKeys { project } => {
             list_keys(service, &find_project(service, &named(&project)).await?).await
         }
-        Command::Erase {
-            project,
-            conversation,
-            user,
-        } => {
+        Command::Erase(wanted) => {
+            let project = find_project(service, &named(&wanted.project)).await?;
+            return erase::erase(service, &project, wanted).await;
+        }
+        Command::Hold { project, action } => {
             let project = find_project(service, &named(&project)).await?;
-            return erase(service, &project, conversation.as_deref(), user.as_deref()).await;
+            return hold::act(service, &project, action).await;
         }
         Command::RevokeKey { project, id } => {
             revoke_key(
@@ -81,9 +80,9 @@ pub(super) async fn execute(
         }
         Command::ShowReceiptsKey => Ok(service.receipts_key().pem()),
         Command::ExportReceipts => return receipts::export(service).await,
-        Command::Audit { also } => return keeper.audit(also).await,
+        Command::Audit { also } => return upkeep.audit(also).await,
         Command::BackUp { to, snapshot_hours } => {
-            return keeper.back_up(to, snapshot_hours).await;
+            return upkeep.back_up(to, snapshot_hours).await;
         }
     };
     text.map(Output::from)
@@ -270,93 +269,13 @@ async fn revoke_key(service: &Service, project: &Project, id: &str) -> Result<St
     }
 }
 
-/// Prints the receipts of what is erased, one a line.
-async fn erase(
-    service: &Service,
-    project: &Project,
-    conversation: Option<&str>,
-    user: Option<&str>,
-) -> Result<Output, Refusal> {
-    let user = user.map(read_user).transpose()?;
-    let mut receipts = Vec::new();
-    let done = match (conversation, user) {
-        (None, None) => {
-            return Err(Refusal::usage(
-                "say what to erase: `--conversation ID` or `--user U`",
-            ));
-        }
-        (None, Some(user)) => {
-            let done = |erased: Deleted| receipts.push(erased.receipt);
-            service.erase_user(project.id, user, done).await
-        }
-        (Some(id), user) => {
-            let read = |entry: &parlance_dialects::Entry| (entry.conversation)(id);
-            let of = DIALECTS.iter().find_map(read).ok_or_else(|| {
-                Refusal::usage(format!(
-                    "`{id}` is no conversation's id in any dialect's form"
-                ))
-            })?;
-            let erased = erase_one(service, project, of, user).await?;
-            let erased = erased.ok_or_else(|| {
-                let name = &project.name;
-                Refusal::failed(format!("there is no such conversation in project `{name}`"))
-            })?;
-            receipts.push(erased.receipt);
-            Ok(())
-        }
-    };
-    let count = receipts.len();
-    let mut data = String::new();
-    for receipt in receipts {
-        line(&mut data, &[&receipt.text()]);
-    }
-    let plural = if count == 1 { "" } else { "s" };
-    let note = format!("erased {count} conversation{plural}");
-    match done {
-        Ok(()) => Ok(Output::Said(
-            [Piece::Data(data), Piece::Note(note)].into(),
-            None,
-        )),
-        Err(error) => {
-            let refusal = Refusal::failed(format!("{note}, then failed: {}", failed(error)));
-            Ok(Output::Said([Piece::Data(data)].into(), Some(refusal)))
-        }
-    }
-}
-
-/// Erases a conversation: whoever's it is, or only if it is the user's. None if it is not there.
-async fn erase_one(
-    service: &Service,
-    project: &Project,
-    of: ConversationRef,
-    user: Option<User>,
-) -> Result<Option<Deleted>, Refusal> {
-    if user.is_none() {
-        let erased = service.erase_conversation(project.id, of).await;
-        return erased.map_err(failed);
-    }
-    let who = Principal {
-        project: project.id,
-        user,
-        app: None,
-    };
-    match service.delete_conversation(&who, of, service.now()).await {
-        Ok(erased) => Ok(Some(erased)),
-        Err(Error {
-            fault: Fault::NotFound(_),
-            ..
-        }) => Ok(None),
-        Err(error) => Err(failed(error)),
-    }
-}
-
 async fn find_project(service: &Service, name: &str) -> Result<Project, Refusal> {
     let found = service.project_named(name).await.map_err(failed)?;
     found.ok_or_else(|| Refusal::failed(format!("there is no project `{name}`")))
 }
 
 /// Reads a user. An empty one, from a variable that is not set, must not come to mean everybody.
-fn read_user(text: &str) -> Result<User, Refusal> {
+pub(super) fn read_user(text: &str) -> Result<User, Refusal> {
     if text.chars().any(char::is_control) {
         return Err(Refusal::usage("a user has no control characters"));
     }

@@ -20,12 +20,12 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// What audits and backups are made with: the store itself, since they are about its files.
 #[derive(Clone)]
-pub(crate) struct Keeper {
+pub(crate) struct Upkeep {
     pub(crate) store: Arc<Sqlite>,
     pub(crate) stopping: CancellationToken,
 }
 
-impl Keeper {
+impl Upkeep {
     /// True until the server stops.
     fn going_on(&self) -> impl Fn() -> bool + Send + 'static {
         let stopping = self.stopping.clone();

@@ -1,9 +1,12 @@
 //! Commands: carried out by the process that owns the data directory. A running server does it for
 //! whoever can reach its socket; otherwise the command takes the directory itself.
 
+mod erase;
 mod execute;
+mod hold;
 mod keeping;
 mod receipts;
+mod screen;
 mod socket;
 
 use std::collections::VecDeque;
@@ -12,18 +15,19 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use parlance_domain::service::LogExport;
 use parlance_upstream::Echo;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::telemetry;
 use crate::wiring::wire;
 
+pub(crate) use erase::Erasing;
 pub(crate) use execute::time;
-pub(crate) use keeping::Keeper;
+pub(crate) use keeping::Upkeep;
+use screen::Screen;
 pub(crate) use socket::Control;
 
 /// What can be asked of the owner.
@@ -54,11 +58,12 @@ pub(crate) enum Command {
     },
     /// List a project's keys.
     ListKeys { project: Option<String> },
-    /// Erase one conversation, or all of a user's.
-    Erase {
+    /// Erase one conversation, all of a user's, or what is old.
+    Erase(Erase),
+    /// Keep something from being erased, or no more.
+    Hold {
         project: Option<String>,
-        conversation: Option<String>,
-        user: Option<String>,
+        action: HoldAction,
     },
     /// Revoke a key.
     RevokeKey { project: Option<String>, id: String },
@@ -76,6 +81,35 @@ pub(crate) enum Command {
     BackUp { to: PathBuf, snapshot_hours: u64 },
 }
 
+/// What is to be erased.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Erase {
+    pub(crate) project: Option<String>,
+    pub(crate) conversation: Option<String>,
+    pub(crate) user: Option<String>,
+    /// Only what has not changed for so many seconds.
+    pub(crate) unchanged_for_s: Option<u64>,
+    /// Only count.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+}
+
+/// What is done with holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HoldAction {
+    /// Add one: on a conversation, on a user, or else on the whole project.
+    Add {
+        conversation: Option<String>,
+        user: Option<String>,
+        note: Option<String>,
+    },
+    /// List them.
+    List,
+    /// Remove one.
+    Remove { id: String },
+}
+
 /// Something that a command prints.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,6 +118,8 @@ pub(crate) enum Piece {
     Data(String),
     /// A line for whoever looks on, for standard error.
     Note(String),
+    /// How far it is.
+    Progress { done: u64, total: u64 },
 }
 
 /// What a command gives to print, piece by piece.
@@ -92,6 +128,8 @@ pub(crate) enum Output {
     Said(VecDeque<Piece>, Option<Refusal>),
     /// As many pieces as the log has.
     Log(Box<LogExport>),
+    /// As many pieces as it takes.
+    Erasure(Box<Erasing>),
 }
 
 impl Output {
@@ -109,6 +147,7 @@ impl Output {
                 let piece = export.next().await.map_err(execute::failed)?;
                 Ok(piece.map(Piece::Data))
             }
+            Self::Erasure(erasing) => erasing.next().await,
         }
     }
 }
@@ -158,7 +197,7 @@ pub(crate) async fn carry_out(
 ) -> anyhow::Result<()> {
     let dir = DataDir::open(&config.data)?;
     let Some(_lock) = dir.lock()? else {
-        return socket::send(&dir, &command, out).await;
+        return socket::send(&dir, &command, &mut Screen::new(out)).await;
     };
     if !dir.has_store() {
         bail!(
@@ -168,15 +207,15 @@ pub(crate) async fn carry_out(
     }
     if let Command::Audit { also } = &command {
         let output = keeping::audit_without_server(config, &dir, also)?;
-        return print_all(output, out).await;
+        return print_all(output, &mut Screen::new(out)).await;
     }
     let wired = wire(config, &dir, Arc::new(Echo))?;
-    let keeper = Keeper {
+    let upkeep = Upkeep {
         store: Arc::clone(&wired.store),
         stopping: wired.tasks.stopping(),
     };
-    let done = match execute::execute(&wired.service, &keeper, &config.project, command).await {
-        Ok(output) => print_all(output, out).await,
+    let done = match execute::execute(&wired.service, &upkeep, &config.project, command).await {
+        Ok(output) => print_all(output, &mut Screen::new(out)).await,
         Err(refusal) => Err(refusal.into()),
     };
     wired.tasks.shut_down().await;
@@ -184,21 +223,9 @@ pub(crate) async fn carry_out(
     done
 }
 
-async fn print_all(mut output: Output, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+async fn print_all(mut output: Output, screen: &mut Screen<'_>) -> anyhow::Result<()> {
     while let Some(piece) = output.next().await? {
-        print(&piece, out)?;
+        screen.print(&piece)?;
     }
     Ok(())
-}
-
-fn print(piece: &Piece, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    match piece {
-        Piece::Data(data) => out
-            .write_all(data.as_bytes())
-            .context("could not write to standard output"),
-        Piece::Note(note) => {
-            telemetry::complain(note);
-            Ok(())
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! says that it is whole. Whoever can open it owns the data.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use super::execute::execute;
-use super::{Command, Keeper, Piece, Refusal, print};
+use super::{Command, Piece, Refusal, Screen, Upkeep};
 use crate::data_dir::{DataDir, make_private};
 
 /// Longest command, instructions included.
@@ -45,7 +45,7 @@ impl Control {
     /// there is left over from a process that is gone. `project` is meant where a command names none.
     pub(crate) fn start(
         dir: &DataDir,
-        (service, keeper): (Service, Keeper),
+        (service, upkeep): (Service, Upkeep),
         project: &str,
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
@@ -71,12 +71,12 @@ impl Control {
                         continue;
                     }
                 };
-                let (service, keeper) = (service.clone(), keeper.clone());
+                let (service, upkeep) = (service.clone(), upkeep.clone());
                 let project = project.clone();
                 let stopping = stopping.clone();
                 own_tasks.spawn(async move {
                     if let Err(error) =
-                        answer(stream, (&service, &keeper), &project, &stopping).await
+                        answer(stream, (&service, &upkeep), &project, &stopping).await
                     {
                         tracing::warn!(error = %format!("{error:#}"), "could not answer a command");
                     }
@@ -107,7 +107,7 @@ impl Control {
 
 async fn answer(
     stream: UnixStream,
-    (service, keeper): (&Service, &Keeper),
+    (service, upkeep): (&Service, &Upkeep),
     project: &str,
     stopping: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -120,7 +120,7 @@ async fn answer(
     };
     said.context("the command did not come in time")??;
     let mut output = match serde_json::from_str(&line) {
-        Ok(command) => execute(service, keeper, project, command).await,
+        Ok(command) => execute(service, upkeep, project, command).await,
         Err(_) => Err(Refusal::failed(
             "the server is of another version than this command",
         )),
@@ -151,11 +151,11 @@ async fn too_late(stopping: &CancellationToken) {
     tokio::time::sleep(LAST_WORDS_MAX).await;
 }
 
-/// Has the running server carry a command out, and prints to `out`.
+/// Has the running server carry a command out, and prints what it says.
 pub(super) async fn send(
     dir: &DataDir,
     command: &Command,
-    out: &mut (dyn Write + Send),
+    screen: &mut Screen<'_>,
 ) -> anyhow::Result<()> {
     let stream = connect(dir).await?;
     let (reader, mut writer) = stream.into_split();
@@ -176,7 +176,7 @@ pub(super) async fn send(
         let piece: Line =
             serde_json::from_str(&line).context("the server's answer is not right")?;
         match piece? {
-            Some(piece) => print(&piece, out)?,
+            Some(piece) => screen.print(&piece)?,
             None => return Ok(()),
         }
     }

@@ -137,8 +137,6 @@ const MISTAKES: &[(i32, &[&str])] = &[
             "conv_00000000000000000000000000000000",
         ],
     ),
-    (1, &["erase", "--user", "alice", "--older-than", "30d"]),
-    (1, &["erase", "--user", "alice", "--dry-run"]),
     (2, &["audit", "list"]),
     (1, &["audit", "--also", "no-such-file"]),
     (2, &["backup"]),
@@ -147,6 +145,28 @@ const MISTAKES: &[(i32, &[&str])] = &[
     (1, &["backup", "/proc/nowhere"]),
     (2, &["restore"]),
     (1, &["restore", "no-such-folder"]),
+    (2, &["erase", "--user", "alice", "--older-than", "soon"]),
+    (2, &["erase", "--older-than", "0s"]),
+    (2, &["erase", "--user", ""]),
+    (2, &["erase", "--dry-run"]),
+    (2, &["hold"]),
+    (2, &["hold", "add", "--user", ""]),
+    (2, &["hold", "add", "--note", "two\nlines"]),
+    (1, &["hold", "add", "--project", "nobody"]),
+    (
+        1,
+        &[
+            "hold",
+            "add",
+            "--conversation",
+            "conv_00000000000000000000000000000000",
+        ],
+    ),
+    (1, &["hold", "remove", "ho_nothing"]),
+    (
+        1,
+        &["hold", "remove", "ho_00000000000000000000000000000000"],
+    ),
 ];
 
 #[test]
@@ -208,13 +228,21 @@ fn erasing_prints_receipts_beside_a_running_server_and_without_one() {
     assert_eq!(read(&server, &alice, &hers[1]), 200);
     let rest = place.run(&["erase", "--user", "alice", "--yes"]);
     assert_eq!((rest.code, erased(&place, &rest)), (0, 2), "{rest:?}");
-    assert_eq!(rest.stderr, "erased 2 conversations\n");
-    assert!(hers.iter().all(|id| read(&server, &alice, id) == 404));
+    assert_eq!(rest.stderr, "erased 2 conversations, revoked 1 key\n");
+    assert!(hers.iter().all(|id| read(&server, &alice, id) == 401));
+    let again = place.run(&["keys", "create", "--dialect", "openai", "--user", "alice"]);
+    let again = again.stdout.trim();
+    assert!(hers.iter().all(|id| read(&server, again, id) == 404));
     assert_eq!(read(&server, &nobody, &others), 200);
     drop(server);
-    let none = place.run(&["erase", "--user", "alice"]);
-    assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{none:?}");
-    assert_eq!(none.stderr, "erased 0 conversations\n");
+    for said in [
+        "erased 0 conversations, revoked 1 key\n",
+        "erased 0 conversations\n",
+    ] {
+        let none = place.run(&["erase", "--user", "alice"]);
+        assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{none:?}");
+        assert_eq!(none.stderr, said);
+    }
     let one = place.run(&["erase", "--conversation", &others]);
     assert_eq!((one.code, erased(&place, &one)), (0, 1), "{one:?}");
     assert_eq!(place.run(&["receipts", "list"]).stdout.lines().count(), 4);

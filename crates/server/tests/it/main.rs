@@ -11,6 +11,7 @@ mod audit;
 mod backup;
 mod commands;
 mod crash;
+mod erasing;
 mod listener;
 mod model;
 mod process;

@@ -187,8 +187,10 @@ fn erasing_a_user_ends_all_of_their_streams_and_nobody_elses() {
         (0, 2),
         "{erased:?}"
     );
+    let again = Person::new(&place, "alice");
     for id in &ids {
-        assert_eq!(alice.read(&server, id), [404, 404]);
+        assert_eq!(alice.read(&server, id), [401, 401], "her keys are revoked");
+        assert_eq!(again.read(&server, id), [404, 404]);
     }
     for (stream, call, _) in hers {
         ended_with_not_found(stream);
@@ -249,8 +251,14 @@ fn what_was_being_answered_at_a_kill_is_erased_without_a_server_and_stays_so() {
         "{erased:?}"
     );
     let server = place.serve(&[]);
-    assert_eq!(alice.read(&server, &ids[0]), [404, 404]);
-    assert_eq!(alice.read(&server, &ids[1]), [404, 404]);
+    let again = Person::new(&place, "alice");
+    assert_eq!(
+        alice.read(&server, &ids[0]),
+        [401, 401],
+        "her keys are revoked"
+    );
+    assert_eq!(again.read(&server, &ids[0]), [404, 404]);
+    assert_eq!(again.read(&server, &ids[1]), [404, 404]);
     assert_eq!(bob.read(&server, &ids[2]), [404, 404]);
     assert_eq!(bob.read(&server, &ids[3]), [200, 200]);
 }

@@ -10,7 +10,7 @@ use crate::erasures::{FILE, Known};
 use crate::keyring::{KeyRef, Keyring, Standing};
 
 /// The tables whose rows have keys of their own.
-const WITH_KEYS: [(&str, &str); 3] = [
+const WITH_KEYS: [(&str, &str); 4] = [
     (
         "conversations",
         "SELECT project, id, slot, generation FROM conversations",
@@ -22,6 +22,10 @@ const WITH_KEYS: [(&str, &str); 3] = [
     (
         "keys",
         "SELECT project, id, slot, generation FROM keys WHERE slot IS NOT NULL",
+    ),
+    (
+        "holds",
+        "SELECT project, id, slot, generation FROM holds WHERE slot IS NOT NULL",
     ),
 ];
 

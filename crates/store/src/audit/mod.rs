@@ -79,7 +79,7 @@ pub struct Row {
     pub table: &'static str,
     /// The project.
     pub project: ProjectId,
-    /// The id of the conversation, the key or the app.
+    /// The id of the conversation, the key, the app or the hold.
     pub id: [u8; 16],
 }
 

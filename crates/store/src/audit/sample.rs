@@ -17,7 +17,7 @@ use crate::seal::{Field, Place, Record, Sealed, Sealer};
 const CONVERSATIONS_MAX: usize = 256;
 /// Items of each that are opened.
 const ITEMS_MAX: usize = 4;
-/// Apps and keys that are opened, each.
+/// Apps, keys and holds that are opened, each.
 const OTHERS_MAX: u32 = 256;
 /// Bytes of the shortest piece that is searched for. What is shorter stands in files by chance, or because
 /// many things are called so.
@@ -57,6 +57,10 @@ const KEYS: &str = "\
     SELECT project, id, slot, generation, user FROM keys \
     WHERE user IS NOT NULL ORDER BY random() LIMIT ?1";
 
+const HOLDS: &str = "\
+    SELECT project, id, slot, generation, content FROM holds \
+    WHERE content IS NOT NULL ORDER BY random() LIMIT ?1";
+
 /// Takes a sample of all fields that are sealed.
 pub(super) fn take(subject: &Subject<'_>, report: &mut Report) -> Result<Sample, AuditError> {
     let mut sample = Sample::default();
@@ -68,6 +72,7 @@ pub(super) fn take(subject: &Subject<'_>, report: &mut Report) -> Result<Sample,
     }
     sample.others(subject, ("apps", "instructions"), APPS)?;
     sample.others(subject, ("keys", "user"), KEYS)?;
+    sample.others(subject, ("holds", "note"), HOLDS)?;
     let clear = clear_words(subject.db)?;
     sample.pieces.retain(|piece| {
         let text = String::from_utf8_lossy(&piece.bytes);
@@ -277,6 +282,7 @@ impl Sample {
             let bits = u128::from_be_bytes(row.id);
             let (record, field) = match table {
                 "apps" => (Record::App(Id::from_bits(bits)), Field::Instructions),
+                "holds" => (Record::Hold(Id::from_bits(bits)), Field::Hold),
                 _ => (Record::Key(Id::from_bits(bits)), Field::User),
             };
             let closed = Closed {
@@ -284,8 +290,10 @@ impl Sample {
                 row,
                 record,
             };
-            if let Some(plain) = self.open(&closed, field, name, sealed) {
-                self.cut(&row, name, &plain);
+            match self.open(&closed, field, name, sealed) {
+                Some(plain) if field == Field::Hold => self.cut_json(&row, name, &plain),
+                Some(plain) => self.cut(&row, name, &plain),
+                None => {}
             }
         }
         Ok(())

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{ConversationRef, ItemId, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
-    Conversation, Erasure, Item, ItemsBucket, NewConversation, NewItem, Principal, ReceiptState,
-    Turn, TurnState, Usage, first_section,
+    Conversation, Erasure, Hold, HoldScope, Item, ItemsBucket, NewConversation, NewItem, Principal,
+    ReceiptState, Turn, TurnState, Usage, first_section,
 };
+use parlance_domain::receipt_log::Event;
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Require, StoreError, Write};
 
-use super::receipts::Receipt;
+use super::receipts::{self, Receipt};
 use super::{Living, State, Tombstone};
 
 pub(super) fn apply(
@@ -79,11 +80,28 @@ fn write(state: &mut State, who: &Principal, write: &Write) -> Result<Outcome, S
         | Write::FinishTurn {
             conversation, at, ..
         } => {
+            if destroys(write) {
+                refuse_held(state, who, (*conversation).into())?;
+            }
             let living = living(state, who, (*conversation).into())?;
             living.conversation.updated_at = living.conversation.updated_at.max(*at);
             change(living, write, *at)
         }
     }
+}
+
+/// Whether a write destroys what an item says.
+const fn destroys(write: &Write) -> bool {
+    matches!(write, Write::ReplaceItem { .. } | Write::RemoveItems { .. })
+}
+
+fn refuse_held(state: &State, who: &Principal, of: ConversationRef) -> Result<(), StoreError> {
+    let living = state.needed(who, of)?;
+    let id = living.conversation.id;
+    if state.holds(who.project, id, living.user.as_ref()) {
+        return Err(StoreError::Held);
+    }
+    Ok(())
 }
 
 fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, StoreError> {
@@ -206,6 +224,7 @@ pub(super) fn delete(
     of: ConversationRef,
     (receipt, requested_at, at): (ReceiptId, Timestamp, Timestamp),
 ) -> Result<Outcome, StoreError> {
+    refuse_held(state, who, of)?;
     let gone = state.needed(who, of)?.clone();
     let Conversation {
         id,
@@ -327,6 +346,44 @@ pub(super) fn administer(state: &mut State, write: &AdminWrite) -> Result<(), St
             let (_, key) = found.ok_or(StoreError::NoKey)?;
             key.revoked_at = key.revoked_at.or(Some(*at));
         }
+        AdminWrite::RetireKey {
+            project,
+            key,
+            user,
+            at,
+        } => {
+            if state.holds_user(*project, user) {
+                return Err(StoreError::Held);
+            }
+            let found = state.keys.get_mut(&(*project, *key));
+            let (_, key) = found.ok_or(StoreError::NoKey)?;
+            key.revoked_at = key.revoked_at.or(Some(*at));
+            key.user = None;
+        }
+        AdminWrite::AddHold { hold, event } => add_hold(state, hold, event)?,
+        AdminWrite::RemoveHold {
+            project,
+            hold,
+            event,
+        } => {
+            let removed = state.holds.remove(&(*project, *hold));
+            removed.ok_or(StoreError::NoHold)?;
+            receipts::record(state, event.clone())?;
+        }
     }
+    Ok(())
+}
+
+fn add_hold(state: &mut State, hold: &Hold, event: &Event) -> Result<(), StoreError> {
+    if let HoldScope::Conversation(id) = hold.covers
+        && !state.living.contains_key(&(hold.project, id))
+    {
+        return Err(StoreError::NoConversation);
+    }
+    if state.holds.contains_key(&(hold.project, hold.id)) {
+        return Err(StoreError::IdClash);
+    }
+    receipts::record(state, event.clone())?;
+    state.holds.insert((hold.project, hold.id), hold.clone());
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! by looking at all of it, so that there is little to get wrong. For tests only.
 
 mod apply;
+mod holds;
 mod list;
 mod receipts;
 
@@ -11,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{
-    AppId, ConversationId, ConversationRef, ItemId, KeyId, ReceiptId, TurnId,
+    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, TurnId,
 };
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnFailure, TurnState,
-    User,
+    App, Conversation, ConversationQuery, Due, Hold, Item, ItemQuery, ItemRef, KeyDigest,
+    KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnFailure,
+    TurnState, User,
 };
 use parlance_domain::receipt_log::Event;
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
@@ -36,6 +37,7 @@ struct State {
     keys: BTreeMap<(ProjectId, KeyId), (KeyDigest, KeyRecord)>,
     living: BTreeMap<(ProjectId, ConversationId), Living>,
     deleted: BTreeMap<(ProjectId, ConversationId), Tombstone>,
+    holds: BTreeMap<(ProjectId, HoldId), Hold>,
     receipts: BTreeMap<(ProjectId, ReceiptId), Receipt>,
     /// What waits to be stated, in the order in which it was recorded.
     events: Vec<Event>,

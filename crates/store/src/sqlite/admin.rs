@@ -2,17 +2,21 @@
 
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{
-    App, AppMode, KeyDigest, KeyRecord, Project, ProjectId, TurnFailure, TurnState, User,
+    App, AppMode, HoldScope, KeyDigest, KeyRecord, Project, ProjectId, TurnFailure, TurnState, User,
 };
+use parlance_domain::secret::Secret;
 use parlance_domain::store::{AdminWrite, StoreError};
 use parlance_domain::{AppId, KeyId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encode::seal;
+use super::holds::{self, Subject};
 use super::read::open;
 use super::sql;
 use super::value::{Bits, Trouble, corrupt, number, read_key_ref, time, unavailable};
+use super::writer::Room;
 use crate::codec;
+use crate::keyring::KeyRef;
 use crate::seal::{Field, Place, Record, Sealed, Sealer, Taken, Vault};
 
 const PROJECTS: &str = "SELECT id, name, created_at FROM projects ORDER BY id";
@@ -152,7 +156,7 @@ fn read_key(vault: &Vault, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
 }
 
 /// What opens the content of a row that has keys of its own; the columns that name it begin at `at`.
-fn sealer(
+pub(super) fn sealer(
     vault: &Vault,
     row: &Row<'_>,
     at: usize,
@@ -167,23 +171,27 @@ fn sealer(
 pub(super) struct Encoded {
     write: AdminWrite,
     sealed: Option<(Sealed, Taken)>,
+    /// What a hold may cover.
+    subject: Option<Subject>,
 }
+
+/// What a row with a key of its own keeps: the content, and the key's slot and generation.
+pub(super) type Columns<'a> = (Option<&'a Sealed>, Option<u32>, Option<i64>);
 
 impl Encoded {
     /// Seals the write's content. `taken` is used up only if there is any.
-    pub(super) fn of(write: &AdminWrite, taken: Option<Taken>) -> Result<Self, StoreError> {
+    pub(super) fn of(
+        vault: &Vault,
+        write: &AdminWrite,
+        taken: Option<Taken>,
+    ) -> Result<Self, StoreError> {
         let mut encoded = Self {
             write: write.clone(),
             sealed: None,
+            subject: subject(vault, write),
         };
         if let (Some((project, record, field, plain)), Some(taken)) = (content(write), taken) {
-            let sealed = seal(
-                taken.sealer(),
-                project,
-                record,
-                field,
-                plain.as_bytes().to_vec(),
-            )?;
+            let sealed = seal(taken.sealer(), project, record, field, plain)?;
             encoded.sealed = Some((sealed, taken));
         }
         Ok(encoded)
@@ -197,7 +205,7 @@ impl Encoded {
     }
 
     /// What its row keeps: the content, and the key that it is sealed with.
-    fn columns(&self) -> (Option<&Sealed>, Option<u32>, Option<i64>) {
+    fn columns(&self) -> Columns<'_> {
         match &self.sealed {
             None => (None, None, None),
             Some((sealed, taken)) => {
@@ -209,26 +217,77 @@ impl Encoded {
 }
 
 /// The content that a write brings.
-pub(super) fn content(write: &AdminWrite) -> Option<(ProjectId, Record, Field, &str)> {
+pub(super) fn content(write: &AdminWrite) -> Option<(ProjectId, Record, Field, Vec<u8>)> {
     match write {
         AdminWrite::CreateApp(app) => {
-            let plain = app.instructions.as_deref()?;
+            let plain = app.instructions.as_ref()?.as_bytes().to_vec();
             Some((app.project, Record::App(app.id), Field::Instructions, plain))
         }
         AdminWrite::CreateKey { key, .. } => {
-            let plain = key.user.as_ref()?.expose();
+            let plain = key.user.as_ref()?.expose().as_bytes().to_vec();
             Some((key.project, Record::Key(key.id), Field::User, plain))
         }
-        AdminWrite::CreateProject(_) | AdminWrite::RevokeKey { .. } => None,
+        // Also where there is nothing to say, so that a hold that was removed is known by its key.
+        AdminWrite::AddHold { hold, .. } => {
+            let user = match &hold.covers {
+                HoldScope::User(user) => Some(user.expose()),
+                HoldScope::Conversation(_) | HoldScope::Project => None,
+            };
+            let plain = codec::hold(user, hold.note.as_ref().map(Secret::expose));
+            Some((hold.project, Record::Hold(hold.id), Field::Hold, plain))
+        }
+        AdminWrite::CreateProject(_)
+        | AdminWrite::RevokeKey { .. }
+        | AdminWrite::RetireKey { .. }
+        | AdminWrite::RemoveHold { .. } => None,
     }
 }
 
-/// Applies one administrative write.
-pub(super) fn administer(db: &Connection, encoded: &Encoded) -> Result<(), Trouble> {
+/// What a hold covers, or may cover, of what a write is about.
+fn subject(vault: &Vault, write: &AdminWrite) -> Option<Subject> {
+    match write {
+        AdminWrite::AddHold { hold, .. } => Some(Subject::of(vault, hold.project, &hold.covers)),
+        AdminWrite::RetireKey { project, user, .. } => Some(Subject::user(vault, *project, user)),
+        AdminWrite::CreateProject(_)
+        | AdminWrite::CreateApp(_)
+        | AdminWrite::CreateKey { .. }
+        | AdminWrite::RevokeKey { .. }
+        | AdminWrite::RemoveHold { .. } => None,
+    }
+}
+
+/// What a write does to the room on the disk.
+pub(super) const fn room(write: &AdminWrite) -> Room {
+    match write {
+        AdminWrite::RetireKey { .. } => Room::Frees,
+        AdminWrite::CreateProject(_)
+        | AdminWrite::CreateApp(_)
+        | AdminWrite::CreateKey { .. }
+        | AdminWrite::RevokeKey { .. }
+        | AdminWrite::AddHold { .. }
+        | AdminWrite::RemoveHold { .. } => Room::Takes,
+    }
+}
+
+/// Applies one administrative write. Gives the key of what it has removed, to be wiped before anybody is
+/// told.
+pub(super) fn administer(db: &Connection, encoded: &Encoded) -> Result<Option<KeyRef>, Trouble> {
+    let needed = || encoded.subject.as_ref().ok_or(corrupt("holds", "subject"));
     match &encoded.write {
-        AdminWrite::CreateProject(project) => create_project(db, project),
-        AdminWrite::CreateApp(app) => create_app(db, app, encoded),
-        AdminWrite::CreateKey { key, digest } => create_key(db, key, *digest, encoded),
+        AdminWrite::CreateProject(project) => create_project(db, project)?,
+        AdminWrite::CreateApp(app) => create_app(db, app, encoded)?,
+        AdminWrite::CreateKey { key, digest } => create_key(db, key, *digest, encoded)?,
+        AdminWrite::RetireKey {
+            project, key, at, ..
+        } => return retire_key(db, *project, *key, *at, needed()?),
+        AdminWrite::AddHold { hold, event } => {
+            holds::add(db, hold, needed()?, encoded.columns(), event)?;
+        }
+        AdminWrite::RemoveHold {
+            project,
+            hold,
+            event,
+        } => return holds::remove(db, *project, *hold, event),
         AdminWrite::RevokeKey { project, key, at } => {
             let found = db
                 .prepare_cached(
@@ -239,9 +298,36 @@ pub(super) fn administer(db: &Connection, encoded: &Encoded) -> Result<(), Troub
             if found == 0 {
                 return Err(StoreError::NoKey.into());
             }
-            Ok(())
         }
     }
+    Ok(None)
+}
+
+fn retire_key(
+    db: &Connection,
+    project: ProjectId,
+    key: KeyId,
+    at: Timestamp,
+    user: &Subject,
+) -> Result<Option<KeyRef>, Trouble> {
+    if holds::covers_user(db, project.0, user)? {
+        return Err(StoreError::Held.into());
+    }
+    let sealed_with = db
+        .prepare_cached("SELECT slot, generation FROM keys WHERE project = ?1 AND id = ?2")?
+        .query_row(params![project.0, Bits::of(key)], |row| {
+            let slot: Option<u32> = row.get(0)?;
+            slot.map(|_| read_key_ref(row, 0)).transpose()
+        })
+        .optional()?;
+    let sealed_with = sealed_with.ok_or(StoreError::NoKey)?;
+    db.prepare_cached(
+        "UPDATE keys SET revoked_at = coalesce(revoked_at, ?3), user = NULL, slot = NULL, \
+            generation = NULL \
+         WHERE project = ?1 AND id = ?2",
+    )?
+    .execute(params![project.0, Bits::of(key), at.micros()])?;
+    Ok(sealed_with)
 }
 
 fn create_project(db: &Connection, project: &Project) -> Result<(), Trouble> {
@@ -320,7 +406,7 @@ fn create_key(
     unless_taken(inserted)
 }
 
-fn unless_taken(inserted: usize) -> Result<(), Trouble> {
+pub(super) fn unless_taken(inserted: usize) -> Result<(), Trouble> {
     match inserted {
         0 => Err(StoreError::IdClash.into()),
         _ => Ok(()),

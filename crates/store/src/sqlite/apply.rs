@@ -5,14 +5,15 @@
 
 use parlance_domain::SectionId;
 use parlance_domain::model::first_section;
-use parlance_domain::store::{Outcome, StoreError};
+use parlance_domain::store::{Left, Outcome, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::bury::bury;
-use super::encode::{Addition, AsRead, Change, Created, Encoded, ItemRow, What};
+use super::bury::{Graves, bury};
+use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, What};
+use super::holds;
 use super::search::{ItemAt, find_item};
+use super::sql;
 use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
-use super::{erasures, sql};
 use crate::keyring::KeyRef;
 
 /// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
@@ -33,7 +34,8 @@ pub(super) fn refuses_first(batch: &Encoded) -> bool {
             | What::Active(_)
             | What::Section(_)
             | What::Replace(..)
-            | What::Delete(_) => true,
+            | What::Delete(_)
+            | What::Erase(..) => true,
         },
         _ => false,
     }
@@ -59,10 +61,12 @@ pub(super) fn apply(db: &Connection, batch: &Encoded) -> Result<Done, Trouble> {
         outcomes: Vec::with_capacity(batch.writes.len()),
         erased: Vec::new(),
     };
+    let mut graves = Graves::default();
     for change in &batch.writes {
-        let outcome = write(db, &batch.who, change, &mut done.erased)?;
+        let outcome = write(db, &batch.who, change, &mut graves)?;
         done.outcomes.push(outcome);
     }
+    done.erased = graves.erased;
     if batch.keyless {
         return Err(StoreError::NoConversation.into());
     }
@@ -91,7 +95,7 @@ pub(super) struct Head {
     pub(super) next_seq: i64,
     last_item: Option<Bits>,
     pub(super) turns: i64,
-    key: KeyRef,
+    pub(super) key: KeyRef,
     pub(super) owner: Owner,
 }
 
@@ -108,6 +112,14 @@ impl Head {
             project: who.project,
             conversation: self.id,
         }
+    }
+
+    /// [`StoreError::Held`] if a hold covers the conversation.
+    fn refuse_held(&self, db: &Connection, who: &Who) -> Result<(), Trouble> {
+        if holds::covers(db, who.project, self.id, self.owner)? {
+            return Err(StoreError::Held.into());
+        }
+        Ok(())
     }
 
     fn touch(&mut self, at: i64) {
@@ -159,17 +171,20 @@ fn write(
     db: &Connection,
     who: &Who,
     change: &Change,
-    erased: &mut Vec<KeyRef>,
+    graves: &mut Graves,
 ) -> Result<Outcome, Trouble> {
     if let What::Create(new) = &change.what {
         return create(db, who, change, new);
     }
+    if let What::Erase(burial, before) = &change.what {
+        return erase(db, who, change, (burial, *before), graves);
+    }
     let mut head = head(db, who, change.of)?;
+    if change.what.destroys() {
+        head.refuse_held(db, who)?;
+    }
     if let What::Delete(burial) = &change.what {
-        let deleted = bury(db, who, &head, change.at, burial)?;
-        erasures::note(db, head.key, change.at)?;
-        erased.push(head.key);
-        return Ok(deleted);
+        return bury(db, who, &head, change.at, burial, graves);
     }
     // What is sealed with another key than the row's could never be opened again.
     if change.sealed_with.is_some_and(|key| key != head.key) {
@@ -178,7 +193,7 @@ fn write(
     head.touch(change.at);
     match &change.what {
         // Done above.
-        What::Create(_) | What::Delete(_) => {}
+        What::Create(_) | What::Delete(_) | What::Erase(..) => {}
         What::Add(addition, items) => return add(db, who, head, change.at, addition, items),
         What::Title(title) => {
             db.prepare_cached(sql::SET_TITLE)?.execute(params![
@@ -223,6 +238,28 @@ fn write(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// Deletes a conversation if it is still to be erased.
+fn erase(
+    db: &Connection,
+    who: &Who,
+    change: &Change,
+    (burial, before): (&Burial, Option<i64>),
+    graves: &mut Graves,
+) -> Result<Outcome, Trouble> {
+    let head = match head(db, who, change.of) {
+        Ok(head) if before.is_none_or(|before| head.updated_at < before) => head,
+        Ok(_) | Err(Trouble::Refused(StoreError::NoConversation)) => {
+            return Ok(Outcome::Left(Left::NotThere));
+        }
+        Err(trouble) => return Err(trouble),
+    };
+    match head.refuse_held(db, who) {
+        Ok(()) => bury(db, who, &head, change.at, burial, graves),
+        Err(Trouble::Refused(StoreError::Held)) => Ok(Outcome::Left(Left::Held)),
+        Err(trouble) => Err(trouble),
+    }
 }
 
 fn create(db: &Connection, who: &Who, change: &Change, new: &Created) -> Result<Outcome, Trouble> {
@@ -297,6 +334,21 @@ fn add(
     };
     place.add(db, items)?;
     Ok(added)
+}
+
+impl What {
+    /// Whether it destroys something that a client has said, or was told.
+    const fn destroys(&self) -> bool {
+        match self {
+            Self::Replace(..) | Self::Remove(_) | Self::Delete(_) | Self::Erase(..) => true,
+            Self::Create(_)
+            | Self::Add(..)
+            | Self::Title(_)
+            | Self::Metadata(_)
+            | Self::Active(_)
+            | Self::Section(_) => false,
+        }
+    }
 }
 
 impl Addition {

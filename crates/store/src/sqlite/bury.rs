@@ -1,15 +1,28 @@
 //! Deletes a conversation, inside the transaction of its batch.
 
 use parlance_domain::ConversationId;
-use parlance_domain::limits::{PURGE_INLINE_BYTES_MAX, PURGE_INLINE_ITEMS_MAX};
+use parlance_domain::limits::{
+    PURGE_BATCH_BYTES_MAX, PURGE_BATCH_ITEMS_MAX, PURGE_INLINE_BYTES_MAX, PURGE_INLINE_ITEMS_MAX,
+};
 use parlance_domain::model::ItemsBucket;
 use parlance_domain::store::{Outcome, StoreError};
 use rusqlite::{Connection, params};
 
 use super::apply::Head;
 use super::encode::Burial;
-use super::sql;
 use super::value::{Bits, Trouble, Who, count, number};
+use super::{erasures, sql};
+use crate::keyring::KeyRef;
+
+/// What the deletes of one batch have come to.
+#[derive(Default)]
+pub(super) struct Graves {
+    /// The keys of what was deleted: to be wiped before anybody is told.
+    pub(super) erased: Vec<KeyRef>,
+    /// Rows and bytes of content that were purged at once.
+    rows: i64,
+    bytes: i64,
+}
 
 /// Takes the conversation away and leaves a tombstone, which keeps its place in lists as it was.
 /// What is in it goes at once if it is little, else with the sweep. Its receipt begins, to be signed
@@ -20,9 +33,10 @@ pub(super) fn bury(
     head: &Head,
     at: i64,
     burial: &Burial,
+    graves: &mut Graves,
 ) -> Result<Outcome, Trouble> {
     let rows = head.next_seq.saturating_add(head.turns);
-    let waits = rows > number(PURGE_INLINE_ITEMS_MAX) || !is_light(db, who, head)?;
+    let waits = rows > graves.rows_max() || !graves.takes(db, who, head)?;
     let begun = db.prepare_cached(sql::BEGIN_RECEIPT)?.execute(params![
         who.project,
         head.id,
@@ -58,6 +72,8 @@ pub(super) fn bury(
                 .execute(params![who.project, head.id])?;
         }
     }
+    erasures::note(db, head.key, at)?;
+    graves.erased.push(head.key);
     Ok(Outcome::Deleted {
         conversation: head.id.id::<ConversationId>(),
         running: head.running.map(Bits::id),
@@ -65,13 +81,28 @@ pub(super) fn bury(
     })
 }
 
-/// Whether there is so little in a conversation that others can wait while it is overwritten.
-fn is_light(db: &Connection, who: &Who, head: &Head) -> Result<bool, Trouble> {
-    if head.next_seq == 0 {
-        return Ok(true);
+impl Graves {
+    /// How many rows may still be purged at once.
+    fn rows_max(&self) -> i64 {
+        let left = number(PURGE_BATCH_ITEMS_MAX).saturating_sub(self.rows);
+        left.min(number(PURGE_INLINE_ITEMS_MAX))
     }
-    let bytes: i64 = db
-        .prepare_cached(sql::ITEM_BYTES)?
-        .query_row(params![who.project, head.id], |row| row.get(0))?;
-    Ok(bytes <= number(PURGE_INLINE_BYTES_MAX))
+
+    /// Whether there is so little in a conversation that others can wait while it is overwritten, with
+    /// what goes along. If so, that is counted.
+    fn takes(&mut self, db: &Connection, who: &Who, head: &Head) -> Result<bool, Trouble> {
+        if head.next_seq == 0 {
+            return Ok(true);
+        }
+        let bytes: i64 = db
+            .prepare_cached(sql::ITEM_BYTES)?
+            .query_row(params![who.project, head.id], |row| row.get(0))?;
+        let left = number(PURGE_BATCH_BYTES_MAX).saturating_sub(self.bytes);
+        if bytes > left.min(number(PURGE_INLINE_BYTES_MAX)) {
+            return Ok(false);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.rows = self.rows.saturating_add(head.next_seq);
+        Ok(true)
+    }
 }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use parlance_domain::ids::Ref;
 use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, ProjectId};
 use parlance_domain::store::{Batch, Require, StoreError, Write};
-use parlance_domain::{ConversationId, ConversationRef, ItemId, ReceiptId, Timestamp};
+use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
 
-use super::value::{Bits, Owner, Span, Who, number, unavailable};
+use super::value::{Bits, Span, Who, number, unavailable};
 use crate::codec;
 use crate::keyring::KeyRef;
 use crate::seal::{Field, NO_KEY, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
@@ -29,9 +29,12 @@ pub(super) struct Encoded {
 impl Encoded {
     /// Whether it only removes, and so makes room in the end.
     pub(super) fn frees(&self) -> bool {
-        self.writes
-            .iter()
-            .all(|change| matches!(change.what, What::Delete(_) | What::Remove(_)))
+        self.writes.iter().all(|change| {
+            matches!(
+                change.what,
+                What::Delete(_) | What::Erase(..) | What::Remove(_)
+            )
+        })
     }
 }
 
@@ -62,6 +65,8 @@ pub(super) enum What {
     Replace(Bits, Sealed),
     Remove(Vec<Bits>),
     Delete(Burial),
+    /// The same for an operator: what is held is left, and what was changed at this time or later.
+    Erase(Burial, Option<i64>),
 }
 
 /// What a delete leaves.
@@ -100,36 +105,6 @@ pub(super) struct ItemRow {
     pub(super) item_type: Option<String>,
     pub(super) alias: Option<(Bits, Sealed)>,
     pub(super) body: Sealed,
-}
-
-/// A batch that deletes a conversation, whoever's it is.
-pub(super) fn erasure(
-    project: ProjectId,
-    of: ConversationRef,
-    receipt: ReceiptId,
-    at: Timestamp,
-) -> Encoded {
-    let burial = Burial {
-        receipt: Bits::of(receipt),
-        requested_at: at.micros(),
-    };
-    let delete = Change {
-        of: of.into(),
-        at: at.micros(),
-        sealed_with: None,
-        what: What::Delete(burial),
-    };
-    Encoded {
-        who: Who {
-            project: project.0,
-            owner: Owner::Anybody,
-            app: None,
-        },
-        require: Vec::new(),
-        writes: vec![delete],
-        keyless: false,
-        taken: Vec::new(),
-    }
 }
 
 /// The sealers of a batch's conversations.

@@ -12,7 +12,8 @@ use super::open::{OpenError, driver};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
-    include_str!("../../migrations/sqlite/0003_events.sql"),
+    include_str!("../../migrations/sqlite/0003_events_and_holds.sql"),
+    include_str!("../../migrations/sqlite/0004_erasures.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";

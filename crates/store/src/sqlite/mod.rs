@@ -4,7 +4,9 @@ mod admin;
 mod apply;
 mod bury;
 mod encode;
+mod erasing;
 mod erasures;
+mod holds;
 mod host;
 mod keeping;
 mod list;
@@ -351,7 +353,7 @@ impl Store for Sqlite {
     ) -> Result<Outcome, StoreError> {
         let outcomes = self
             .writer()?
-            .apply(encode::erasure(project, conversation, receipt, at))
+            .apply(erasing::erasure(project, conversation, receipt, at))
             .await?;
         let outcome = outcomes.into_iter().next();
         if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
@@ -404,17 +406,22 @@ impl Store for Sqlite {
             .keyring()
             .filter(|_| taken.is_some())
             .map(Keyring::mark);
-        let write = admin::Encoded::of(write, taken)?;
+        let room = admin::room(write);
+        let now = self.clock.now().micros();
+        let write = admin::Encoded::of(&self.vault, write, taken)?;
         self.writer()?
-            .transact(Room::Takes, "administering", move |db| {
-                admin::administer(db, &write)?;
+            .transact_wiping(room, "administering", move |db| {
+                let removed = admin::administer(db, &write)?;
+                if let Some(key) = removed {
+                    erasures::note(db, key, now)?;
+                }
                 if let Some(mark) = mark {
                     writer::record(db, mark)?;
                 }
                 // Kept before the commit, because a key must never go back once its row may be
                 // there. If the commit fails, the next start finds that nothing refers to it.
                 write.keep();
-                Ok(())
+                Ok(removed)
             })
             .await
     }

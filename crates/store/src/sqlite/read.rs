@@ -390,6 +390,7 @@ pub(super) fn open(sealer: &Sealer, place: &Place, sealed: Sealed) -> Result<Vec
         Field::Alias => ("items", "alias"),
         Field::User => ("keys", "user"),
         Field::Instructions => ("apps", "instructions"),
+        Field::Hold => ("holds", "content"),
     };
     sealer
         .open(place, sealed)

@@ -62,13 +62,16 @@ impl ReceiptLog for Sqlite {
 
 /// Keeps an event until it is stated, in the transaction of what it is about.
 pub(super) fn record_event(db: &Connection, event: &Event) -> Result<(), Trouble> {
-    let recorded = db
-        .prepare_cached(sql::RECORD_EVENT)?
-        .execute(params![Bits::of(event.id), event.text()])?;
-    match recorded {
+    match insert_event(db, event)? {
         0 => Err(StoreError::IdClash.into()),
         _ => Ok(()),
     }
+}
+
+/// The same, where no event of that id can be. Gives the number of new rows.
+pub(super) fn insert_event(db: &Connection, event: &Event) -> rusqlite::Result<usize> {
+    db.prepare_cached(sql::RECORD_EVENT)?
+        .execute(params![Bits::of(event.id), event.text()])
 }
 
 /// What is to be signed, when its keys are destroyed.

@@ -50,7 +50,8 @@ pub(super) const KEY_OF: &str = "\
 pub(super) const EVERY_KEY: &str = "\
     SELECT slot, generation FROM conversations \
     UNION ALL SELECT slot, generation FROM apps WHERE slot IS NOT NULL \
-    UNION ALL SELECT slot, generation FROM keys WHERE slot IS NOT NULL";
+    UNION ALL SELECT slot, generation FROM keys WHERE slot IS NOT NULL \
+    UNION ALL SELECT slot, generation FROM holds WHERE slot IS NOT NULL";
 
 pub(super) const EVERY_CONVERSATION: &str =
     "SELECT project, id, slot, generation FROM conversations";
@@ -63,6 +64,12 @@ pub(super) const BLANK_APP: &str = "\
 pub(super) const BLANK_KEY: &str = "\
     UPDATE keys SET user = NULL, slot = NULL, generation = NULL, \
         revoked_at = coalesce(revoked_at, created_at) \
+    WHERE slot = ?1 AND generation = ?2";
+
+/// A hold whose key is gone was removed after this copy of the data was made. It is kept all the same:
+/// only an operator ends a hold.
+pub(super) const BLANK_HOLD: &str = "\
+    UPDATE holds SET content = NULL, slot = NULL, generation = NULL \
     WHERE slot = ?1 AND generation = ?2";
 
 /// How far the keyring must have come at the next start.
@@ -197,6 +204,46 @@ pub(super) const RUNNING: &str = "\
 
 pub(super) const STOP_RUNNING: &str =
     "UPDATE conversations SET running = NULL WHERE project = ?1 AND id = ?2";
+
+// Holds, and what operators erase.
+
+/// Whether there is a hold on one of two subjects, or on the whole project.
+pub(super) const IS_HELD: &str = "\
+    SELECT EXISTS (SELECT 1 FROM holds INDEXED BY holds_by_subject \
+        WHERE project = ?1 AND subject IN (?2, ?3, x''))";
+
+pub(super) const ADD_HOLD: &str = "\
+    INSERT OR IGNORE INTO holds (project, id, subject, added_at, slot, generation, content) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(super) const HOLD_KEY: &str =
+    "SELECT slot, generation FROM holds WHERE project = ?1 AND id = ?2";
+
+pub(super) const REMOVE_HOLD: &str = "DELETE FROM holds WHERE project = ?1 AND id = ?2";
+
+pub(super) const HOLDS: &str = "\
+    SELECT id, subject, added_at, content, slot, generation FROM holds \
+    WHERE project = ?1 ORDER BY id";
+
+pub(super) const LIVES: &str =
+    "SELECT EXISTS (SELECT 1 FROM conversations WHERE project = ?1 AND id = ?2)";
+
+/// The living conversation among these ids, whoever's it is.
+pub(super) const LOCATED: &str = "\
+    SELECT updated_at, id, owner FROM conversations WHERE project = ?1 AND id BETWEEN ?2 AND ?3";
+
+/// What was last changed before a time, from a place on, the oldest first.
+pub(super) const OLDEST: &str = "\
+    SELECT updated_at, id, owner FROM conversations INDEXED BY conversations_by_age \
+    WHERE project = ?1 AND (updated_at, id) > (?2, ?3) AND updated_at < ?4 \
+    ORDER BY updated_at, id LIMIT ?5";
+
+/// The same of one owner and one app.
+pub(super) const OLDEST_OF_OWNER: &str = "\
+    SELECT updated_at, id FROM conversations INDEXED BY conversations_by_change \
+    WHERE project = ?1 AND owner = ?2 AND app = ?3 AND (updated_at, id) > (?4, ?5) \
+        AND updated_at < ?6 \
+    ORDER BY updated_at, id LIMIT ?7";
 
 // Receipts. 3 is the receipt.
 

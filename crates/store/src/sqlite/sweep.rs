@@ -27,23 +27,26 @@ const FREE_PAGES_KEPT: u32 = 1_024;
 ///
 /// A tombstone is forgotten only when nothing waits to be purged, so never before its own rows.
 pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble> {
-    let next = db
-        .prepare_cached(sql::NEXT_PURGE)?
-        .query_row([], |row| {
-            let scope = Scope {
-                project: row.get(0)?,
-                conversation: row.get(1)?,
-            };
-            Ok((scope, row.get::<_, Option<Bits>>(2)?))
-        })
-        .optional()?;
-    if let Some((scope, receipt)) = next {
-        if purge_some(db, scope)? {
-            db.prepare_cached(sql::PURGED)?
-                .execute(params![scope.project, scope.conversation])?;
-            db.prepare_cached(sql::WAITS_NO_MORE)?
-                .execute(params![scope.project, receipt])?;
+    let mut budget = Budget {
+        began: Instant::now(),
+        rows: SWEEP_ROWS_MAX,
+    };
+    // Several, because many small ones come at once where many are erased.
+    let mut any = false;
+    while let Some((scope, receipt)) = next_purge(db)? {
+        any = true;
+        if !purge_some(db, scope, &mut budget)? {
+            return Ok(true);
         }
+        db.prepare_cached(sql::PURGED)?
+            .execute(params![scope.project, scope.conversation])?;
+        db.prepare_cached(sql::WAITS_NO_MORE)?
+            .execute(params![scope.project, receipt])?;
+        if budget.is_spent() {
+            return Ok(true);
+        }
+    }
+    if any {
         return Ok(true);
     }
     let mut has_more = false;
@@ -56,20 +59,43 @@ pub(super) fn sweep(db: &Connection, forget_before: i64) -> Result<bool, Trouble
     Ok(has_more)
 }
 
+/// What one sweep may still do.
+struct Budget {
+    began: Instant,
+    rows: i64,
+}
+
+impl Budget {
+    fn is_spent(&self) -> bool {
+        self.rows == 0 || self.began.elapsed() > SWEEP_TIME_MAX
+    }
+}
+
+/// A conversation that has left something, and the receipt that waits for it to be gone.
+fn next_purge(db: &Connection) -> rusqlite::Result<Option<(Scope, Option<Bits>)>> {
+    let mut select = db.prepare_cached(sql::NEXT_PURGE)?;
+    let next = select.query_row([], |row| {
+        let scope = Scope {
+            project: row.get(0)?,
+            conversation: row.get(1)?,
+        };
+        Ok((scope, row.get(2)?))
+    });
+    next.optional()
+}
+
 /// True if nothing is left.
-fn purge_some(db: &Connection, scope: Scope) -> Result<bool, Trouble> {
-    let began = Instant::now();
-    let mut left = SWEEP_ROWS_MAX;
+fn purge_some(db: &Connection, scope: Scope, budget: &mut Budget) -> Result<bool, Trouble> {
     for step in [purge_items, purge_aliases, purge_turns] {
         loop {
-            if left == 0 || began.elapsed() > SWEEP_TIME_MAX {
+            if budget.is_spent() {
                 return Ok(false);
             }
-            let gone = step(db, scope, left.min(STEP_ROWS))?;
+            let gone = step(db, scope, budget.rows.min(STEP_ROWS))?;
             if gone == 0 {
                 break;
             }
-            left = left.saturating_sub(gone);
+            budget.rows = budget.rows.saturating_sub(gone);
         }
     }
     Ok(true)

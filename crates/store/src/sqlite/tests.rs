@@ -118,6 +118,40 @@ fn all_else_is_found_by_its_key() {
 }
 
 #[test]
+fn what_is_to_be_erased_and_what_is_held_is_found_in_an_index() {
+    let held = "holds USING COVERING INDEX holds_by_subject (project=? AND subject=?)";
+    check(&[
+        (sql::IS_HELD, held),
+        (
+            sql::HOLD_KEY,
+            "holds USING PRIMARY KEY (project=? AND id=?)",
+        ),
+        (
+            sql::REMOVE_HOLD,
+            "holds USING PRIMARY KEY (project=? AND id=?)",
+        ),
+        (sql::HOLDS, "holds USING PRIMARY KEY (project=?)"),
+        (
+            sql::LIVES,
+            "conversations USING PRIMARY KEY (project=? AND id=?)",
+        ),
+        (
+            sql::LOCATED,
+            "conversations USING PRIMARY KEY (project=? AND id>? AND id<?)",
+        ),
+        (
+            sql::OLDEST,
+            "INDEX conversations_by_age (project=? AND (updated_at,id)>(?,?) AND updated_at<?)",
+        ),
+        (
+            sql::OLDEST_OF_OWNER,
+            "COVERING INDEX conversations_by_change \
+             (project=? AND owner=? AND app=? AND (updated_at,id)>(?,?) AND updated_at<?)",
+        ),
+    ]);
+}
+
+#[test]
 fn receipts_to_sign_are_looked_for_among_the_open_ones_alone_and_in_their_order() {
     let (_dir, db) = database();
     let plan = plan(&db, sql::RECEIPTS_TO_SIGN);

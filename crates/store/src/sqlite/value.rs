@@ -22,6 +22,11 @@ impl Bits {
         Self::from(id.bits())
     }
 
+    /// The bytes, the high one first.
+    pub(super) const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     pub(super) fn id<I: Id>(self) -> I {
         I::from_bits(u128::from_be_bytes(self.0))
     }

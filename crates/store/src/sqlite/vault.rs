@@ -150,7 +150,7 @@ fn every_key(db: &Connection) -> rusqlite::Result<Vec<KeyRef>> {
     select.query_map([], |row| read_key_ref(row, 0))?.collect()
 }
 
-/// Removes the conversations whose keys are gone, and the content of apps and keys that lost theirs.
+/// Removes the conversations whose keys are gone, and the content of apps, keys and holds that lost theirs.
 fn bury(db: &Connection, erased: &BTreeSet<KeyRef>, now: Timestamp) -> rusqlite::Result<()> {
     let work = db.unchecked_transaction()?;
     let mut gone: Vec<(i64, Bits)> = Vec::new();
@@ -177,6 +177,7 @@ fn bury(db: &Connection, erased: &BTreeSet<KeyRef>, now: Timestamp) -> rusqlite:
         let generation = super::value::number(key.generation);
         work.execute(sql::BLANK_APP, params![key.slot, generation])?;
         work.execute(sql::BLANK_KEY, params![key.slot, generation])?;
+        work.execute(sql::BLANK_HOLD, params![key.slot, generation])?;
     }
     work.commit()
 }

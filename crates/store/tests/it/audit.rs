@@ -261,6 +261,33 @@ async fn rows_of_a_conversation_that_is_gone_are_found() {
 }
 
 #[tokio::test]
+async fn the_key_of_a_users_name_comes_into_the_log_of_erasures_and_is_found_if_it_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    write_of_operators(&store, &ids).await;
+    let key = store.keys(ProjectId(1)).await.unwrap().remove(0);
+    let before = slots(dir.path());
+    let retire = AdminWrite::RetireKey {
+        project: ProjectId(1),
+        key: key.id,
+        user: key.user.unwrap(),
+        at: Timestamp::from_micros(9),
+    };
+    store.administer(&retire).await.unwrap();
+    store.log_erasures().await.unwrap();
+    let report = store.audit(Vec::new(), || true).await.unwrap();
+    assert_eq!((kinds(&report), report.erased), (Vec::new(), 1));
+    store.close().await;
+    drop(store);
+    fs::write(dir.path().join("keyring/slots"), before).unwrap();
+    let root = RootFile::beside(&dir.path().join("keyring"), None);
+    let found = audit_stopped(dir.path(), Box::new(root), &[]).unwrap();
+    let [Finding::LiveKey { .. }] = found.findings.as_slice() else {
+        panic!("{:?}", found.findings);
+    };
+}
+
+#[tokio::test]
 async fn content_that_does_not_open_is_found() {
     let stopped = stopped().await;
     stopped

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod erasing;
 mod receipt_log;
 mod sealed;
 mod sqlite;

@@ -31,14 +31,14 @@ impl Model for Silent {
 }
 
 /// A store, and a clock for all that use it.
-struct Shared {
-    store: Arc<dyn Store>,
-    clock: Arc<ManualClock>,
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
     _dir: Option<tempfile::TempDir>,
 }
 
 impl Shared {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Sqlite::open(dir.path(), Options::default()).unwrap();
         Self {
@@ -48,7 +48,7 @@ impl Shared {
         }
     }
 
-    fn both() -> [Self; 2] {
+    pub(crate) fn both() -> [Self; 2] {
         let memory = Self {
             store: Arc::new(Memory::default()),
             clock: Arc::default(),
@@ -57,12 +57,12 @@ impl Shared {
         [memory, Self::sqlite()]
     }
 
-    fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         self.service_of(1)
     }
 
     /// A service of its own over the store, as each of several processes has it.
-    fn service_of(&self, process: u8) -> Service {
+    pub(crate) fn service_of(&self, process: u8) -> Service {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let ports = Ports {
             store: Arc::clone(&self.store),
@@ -104,7 +104,7 @@ fn conversation_of(service: &Service, items: usize) -> NewConversation {
     new
 }
 
-async fn export(service: &Service) -> String {
+pub(crate) async fn export(service: &Service) -> String {
     let mut export = service.export_receipts().await.unwrap();
     let mut text = String::new();
     while let Some(piece) = export.next().await.unwrap() {
@@ -114,7 +114,7 @@ async fn export(service: &Service) -> String {
 }
 
 /// Verifies a log that has to hold an earlier one.
-fn verified(log: &str, anchor: Option<Anchor>) -> Vouched {
+pub(crate) fn verified(log: &str, anchor: Option<Anchor>) -> Vouched {
     match verify(&mut Cursor::new(log), notary().public_key(), anchor) {
         Ok(Verified::Log(vouched)) => vouched,
         other => panic!("{other:?}"),

@@ -4,15 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use parlance_domain::clock::Timestamp;
+use parlance_domain::erasing::Erasing;
 use parlance_domain::model::{
-    App, AppMode, Due, Erasure, Extras, ItemQuery, KeyDigest, KeyRecord, Native, Order, ProjectId,
-    Role, Scopes, TurnState, Usage, User,
+    App, AppMode, Due, Erasure, Extras, Hold, HoldScope, ItemQuery, KeyDigest, KeyRecord, Native,
+    Order, ProjectId, Role, Scopes, TurnState, Usage, User,
 };
-use parlance_domain::store::{AdminWrite, Batch, ReceiptLog, Store, Write};
+use parlance_domain::secret::Secret;
+use parlance_domain::store::{AdminWrite, Batch, ReceiptLog, Store, StoreError, Write};
 use parlance_domain::{ConversationId, IdSource, ItemContent};
 use parlance_store::keyring::KeyringError;
 use parlance_store::{Keys, OpenError, Options, Sqlite};
-use parlance_testkit::samples::{app, conversation, item, json, metadata, principal};
+use parlance_testkit::samples::{app, conversation, happening, item, json, metadata, principal};
 use parlance_testkit::store_suite::receipts::next_batch;
 use rusqlite::Connection;
 
@@ -113,6 +115,21 @@ async fn write_canaries(store: &Sqlite, ids: &IdSource) -> ConversationId {
     id
 }
 
+/// A hold on a user.
+fn hold_on(ids: &IdSource, user: &str) -> AdminWrite {
+    let at = Timestamp::from_micros(6);
+    AdminWrite::AddHold {
+        hold: Hold {
+            id: ids.next(),
+            project: ProjectId(1),
+            covers: HoldScope::User(User::parse(user).unwrap().unwrap()),
+            note: Some(Secret::new(CANARY)),
+            added_at: at,
+        },
+        event: happening(ids, at),
+    }
+}
+
 async fn write_canaries_of_operators(store: &Sqlite, ids: &IdSource) {
     let at = Timestamp::from_micros(5);
     let (project, id) = (ProjectId(1), ids.next());
@@ -147,6 +164,8 @@ async fn write_canaries_of_operators(store: &Sqlite, ids: &IdSource) {
         .await
         .unwrap();
     assert_eq!(store.key(&digest).await.unwrap(), Some(key));
+    let hold = hold_on(ids, CANARY);
+    store.administer(&hold).await.unwrap();
     let read = store.app(project, id).await.unwrap().unwrap();
     assert_eq!(read.instructions.as_deref(), Some(CANARY));
 }
@@ -162,6 +181,7 @@ async fn no_content_is_in_any_file_before_or_after_a_delete() {
         found == 0 && searched > 10_000,
         "{found} in {searched} bytes"
     );
+    release_all(&store, &ids).await;
     let who = principal(CANARY);
     store.apply(&who, &Batch::of(deletion(id))).await.unwrap();
     assert_eq!(search(dir.path()).0, 0);
@@ -176,7 +196,7 @@ async fn the_search_finds_content_that_is_not_sealed() {
     write_canaries(&store, &ids).await;
     write_canaries_of_operators(&store, &ids).await;
     assert!(
-        search(dir.path()).0 >= 14,
+        search(dir.path()).0 >= 16,
         "one for each field: {:?}",
         search(dir.path())
     );
@@ -212,6 +232,62 @@ async fn a_copy_of_the_data_from_before_a_delete_does_not_bring_it_back() {
         .query_row("SELECT count(*) FROM items", [], |row| row.get(0))
         .unwrap();
     assert_eq!(rows, 3, "what was erased is swept");
+}
+
+/// Removes all holds.
+async fn release_all(store: &Sqlite, ids: &IdSource) {
+    let project = ProjectId(1);
+    for hold in store.holds(project).await.unwrap() {
+        let write = AdminWrite::RemoveHold {
+            project,
+            hold: hold.id,
+            event: happening(ids, Timestamp::from_micros(7)),
+        };
+        store.administer(&write).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_data_from_before_knows_no_user_of_a_retired_key_or_of_a_removed_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ids) = (open(dir.path()), ids());
+    let id = make(&store, &ids, 1).await;
+    write_canaries_of_operators(&store, &ids).await;
+    store.administer(&hold_on(&ids, "ann")).await.unwrap();
+    store.close().await;
+    drop(store);
+    let backup = dir.path().join("backup.db");
+    fs::copy(dir.path().join("parlance.db"), &backup).unwrap();
+    let store = open(dir.path());
+    let before = store.holds(ProjectId(1)).await.unwrap();
+    assert!(before.iter().all(|hold| hold.covers.is_some()));
+    release_all(&store, &ids).await;
+    let digest = KeyDigest::of("secret");
+    let key = store.key(&digest).await.unwrap().unwrap();
+    let retire = AdminWrite::RetireKey {
+        project: ProjectId(1),
+        key: key.id,
+        user: key.user.unwrap(),
+        at: Timestamp::from_micros(8),
+    };
+    store.administer(&retire).await.unwrap();
+    store.close().await;
+    drop(store);
+    fs::copy(&backup, dir.path().join("parlance.db")).unwrap();
+    let store = open(dir.path());
+    let key = store.key(&digest).await.unwrap().unwrap();
+    assert!(key.user.is_none() && key.revoked_at.is_some());
+    // They are in force all the same: only an operator ends a hold.
+    let held = store.holds(ProjectId(1)).await.unwrap();
+    let known = held
+        .iter()
+        .any(|hold| hold.covers.is_some() || hold.note.is_some());
+    assert!(held.len() == 2 && !known);
+    let batch = Batch::of(deletion(id));
+    let refused = store.apply(&principal("ann"), &batch).await;
+    assert!(matches!(refused, Err(StoreError::Held)), "{refused:?}");
+    release_all(&store, &ids).await;
+    store.apply(&principal("ann"), &batch).await.unwrap();
 }
 
 #[tokio::test]

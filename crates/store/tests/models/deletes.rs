@@ -1,7 +1,7 @@
 //! Deletes beside other deletes and writes.
 
 use parlance_domain::model::User;
-use parlance_domain::service::ItemDraft;
+use parlance_domain::service::{EraseOrder, ItemDraft};
 use parlance_domain::{Fault, Noun};
 use parlance_testkit::explore::Plan;
 use parlance_testkit::samples;
@@ -89,12 +89,18 @@ fn writes_beside_a_delete_are_done_before_it_or_refused() {
 
 /// Erases all of a user's, and counts it.
 async fn erase_user(world: &World, user: User) -> u64 {
-    let mut count = 0;
-    let erased = world
+    let order = EraseOrder {
+        project: samples::PROJECT,
+        user: Some(user),
+        unchanged_for: None,
+    };
+    world
         .service
-        .erase_user(samples::PROJECT, user, |_| count += 1);
-    erased.await.unwrap();
-    count
+        .erase(&order)
+        .finish()
+        .await
+        .unwrap()
+        .conversations
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
+use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
+    App, Conversation, ConversationQuery, Due, HoldEntry, Item, ItemQuery, ItemRef, KeyDigest,
+    KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
 use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 use parlance_domain::store::{AdminWrite, Batch, Outcome, ReceiptLog, Store, StoreError, Write};
@@ -86,7 +87,7 @@ impl Diarist {
 fn deleted(outcome: &Outcome) -> Option<Entry> {
     match outcome {
         Outcome::Deleted { conversation, .. } => Some(Entry::Deleted(*conversation)),
-        Outcome::Done | Outcome::Added { .. } => None,
+        Outcome::Done | Outcome::Added { .. } | Outcome::Left(_) => None,
     }
 }
 
@@ -227,6 +228,48 @@ impl Store for Diarist {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.memory.ping().await
+    }
+}
+
+#[async_trait]
+impl Erasing for Diarist {
+    async fn located(
+        &self,
+        project: ProjectId,
+        of: ConversationRef,
+    ) -> Result<Option<Erasable>, StoreError> {
+        let memory = Arc::clone(&self.memory);
+        apart(async move { memory.located(project, of).await }).await
+    }
+
+    async fn erasable(
+        &self,
+        what: &EraseQuery,
+        after: Option<ErasePlace>,
+        count_max: u32,
+    ) -> Result<Vec<Erasable>, StoreError> {
+        let (memory, what) = (Arc::clone(&self.memory), what.clone());
+        apart(async move { memory.erasable(&what, after, count_max).await }).await
+    }
+
+    async fn erase_some(
+        &self,
+        what: &EraseQuery,
+        which: &[(ConversationId, ReceiptId)],
+        at: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let (own, what, which) = (self.clone(), what.clone(), which.to_owned());
+        apart(async move {
+            let outcomes = own.memory.erase_some(&what, &which, at).await?;
+            let mut diary = own.diary.lock().unwrap();
+            diary.extend(outcomes.iter().filter_map(deleted));
+            Ok(outcomes)
+        })
+        .await
+    }
+
+    async fn holds(&self, project: ProjectId) -> Result<Vec<HoldEntry>, StoreError> {
+        self.memory.holds(project).await
     }
 }
 

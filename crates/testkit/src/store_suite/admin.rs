@@ -33,7 +33,7 @@ fn app(bench: &Bench, project: ProjectId, name: &str) -> App {
     }
 }
 
-fn key(bench: &Bench, project: ProjectId, scopes: Scopes, user: &str) -> KeyRecord {
+pub(super) fn key(bench: &Bench, project: ProjectId, scopes: Scopes, user: &str) -> KeyRecord {
     bench.tick();
     KeyRecord {
         id: bench.id(),
@@ -47,7 +47,7 @@ fn key(bench: &Bench, project: ProjectId, scopes: Scopes, user: &str) -> KeyReco
     }
 }
 
-async fn create(bench: &Bench, key: &KeyRecord, secret: &str) -> KeyDigest {
+pub(super) async fn create(bench: &Bench, key: &KeyRecord, secret: &str) -> KeyDigest {
     let digest = KeyDigest::of(secret);
     let write = AdminWrite::CreateKey {
         key: key.clone(),

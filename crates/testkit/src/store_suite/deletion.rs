@@ -19,7 +19,9 @@ fn told(deleted: &Outcome) -> (ConversationId, Option<TurnId>) {
             running,
             ..
         } => (*conversation, *running),
-        Outcome::Done | Outcome::Added { .. } => panic!("nothing was deleted: {deleted:?}"),
+        Outcome::Done | Outcome::Added { .. } | Outcome::Left(_) => {
+            panic!("nothing was deleted: {deleted:?}")
+        }
     }
 }
 

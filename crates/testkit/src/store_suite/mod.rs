@@ -11,6 +11,8 @@ pub mod admin;
 pub mod batches;
 pub mod conversations;
 pub mod deletion;
+pub mod erasing;
+pub mod holds;
 pub mod items;
 pub mod lists;
 pub mod pages;
@@ -130,6 +132,30 @@ macro_rules! store_conformance {
             a_forgotten_anchor_is_unknown
             a_large_conversation_is_swept_in_chunks
             a_sweep_leaves_the_living_alone
+        }
+        $crate::store_conformance! { @cases $make, holds:
+            what_a_hold_covers_is_not_deleted_until_it_is_removed
+            a_hold_keeps_items_from_being_removed_and_changed_and_nothing_else
+            a_hold_covers_what_comes_later
+            every_hold_of_several_keeps_what_it_covers
+            another_principal_learns_nothing_of_a_hold
+            a_hold_of_another_project_covers_nothing_here
+            an_operator_erases_nothing_that_is_held
+            holds_are_listed_by_project_and_read_back
+            a_hold_is_removed_once_and_only_in_its_project
+            a_hold_waits_to_be_stated_with_what_it_does_and_not_where_it_is_refused
+            a_key_forgets_its_user_and_is_revoked_unless_that_is_held
+        }
+        $crate::store_conformance! { @cases $make, erasing:
+            what_is_to_be_erased_is_found_by_age_at_every_page_size
+            a_users_are_found_app_by_app_and_nobody_elses
+            many_are_erased_at_once_each_with_its_receipt
+            what_is_no_more_to_be_erased_is_left
+            one_users_order_touches_no_other_user_and_no_other_project
+            what_is_held_is_told_of_beforehand
+            a_taken_receipt_refuses_all_of_them
+            large_and_small_ones_are_erased_together
+            a_conversation_is_located_whoevers_it_is
         }
         $crate::store_conformance! { @cases $make, receipts:
             a_delete_leaves_a_receipt_to_be_signed

@@ -15,7 +15,7 @@ use crate::samples::{PROJECT, app, notary, principal};
 pub(super) async fn delete(bench: &Bench, who: &Principal, id: ConversationId) -> ReceiptId {
     match bench.delete(who, id).await.unwrap() {
         Outcome::Deleted { receipt, .. } => receipt,
-        Outcome::Done | Outcome::Added { .. } => panic!("nothing was deleted"),
+        Outcome::Done | Outcome::Added { .. } | Outcome::Left(_) => panic!("nothing was deleted"),
     }
 }
 

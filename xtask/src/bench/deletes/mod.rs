@@ -4,9 +4,9 @@
 //! Invariant: whatever is measured goes over HTTP, to the server as it is shipped. The database is only
 //! looked into, to see when no rows are left.
 
-mod others;
-mod plant;
-mod table;
+pub(super) mod others;
+pub(super) mod plant;
+pub(super) mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,13 +183,13 @@ impl Run {
 }
 
 /// A look at the server's files.
-struct Looking {
+pub(super) struct Looking {
     db: Connection,
     wal: PathBuf,
 }
 
 impl Looking {
-    fn open(server: &Server) -> anyhow::Result<Self> {
+    pub(super) fn open(server: &Server) -> anyhow::Result<Self> {
         let data = server.folder().join("data");
         let file = data.join("parlance.db");
         let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
@@ -199,7 +199,18 @@ impl Looking {
         })
     }
 
-    fn rows_are_left(&self) -> anyhow::Result<bool> {
+    /// How many receipts have not said all that they will say.
+    pub(super) fn open_receipts(&self) -> anyhow::Result<u64> {
+        let open = "SELECT (SELECT count(*) FROM receipts WHERE state = 0) \
+            + (SELECT count(*) FROM receipts WHERE state = 1)";
+        let open: i64 = self
+            .db
+            .query_row(open, [], |row| row.get(0))
+            .context("could not count receipts")?;
+        Ok(u64::try_from(open).unwrap_or_default())
+    }
+
+    pub(super) fn rows_are_left(&self) -> anyhow::Result<bool> {
         let left = "SELECT EXISTS (SELECT 1 FROM purges)";
         let left = self.db.query_row(left, [], |row| row.get(0));
         left.context("could not look for what is left")
@@ -213,7 +224,7 @@ impl Looking {
         Ok(pages * bytes)
     }
 
-    fn wal_bytes(&self) -> u64 {
+    pub(super) fn wal_bytes(&self) -> u64 {
         self.wal.metadata().map_or(0, |file| file.len())
     }
 }

@@ -23,21 +23,21 @@ const SMALL_EVERY: Duration = Duration::from_millis(50);
 
 /// How long calls took.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// Creates and appends.
-    pub(super) writes: Vec<Duration>,
+    pub(crate) writes: Vec<Duration>,
     /// Deletes of conversations with one item.
-    pub(super) small_deletes: Vec<Duration>,
+    pub(crate) small_deletes: Vec<Duration>,
 }
 
 /// Clients at work.
-pub(super) struct Others {
+pub(crate) struct Others {
     working: JoinSet<anyhow::Result<Times>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Others {
-    pub(super) async fn start(address: &str, key: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(address: &str, key: &str) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut working = JoinSet::new();
         let begin = Instant::now();
@@ -53,7 +53,7 @@ impl Others {
     }
 
     /// Lets them end, and gives all of their times.
-    pub(super) async fn stop(mut self) -> anyhow::Result<Times> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<Times> {
         self.stop.store(true, Ordering::Release);
         let mut times = Times::default();
         while let Some(done) = self.working.join_next().await {

@@ -21,7 +21,7 @@ const AT_ONCE: usize = 16;
 const CHARS: &[usize] = &[60, 200, 400, 800];
 
 /// Makes so many conversations of each size, and gives their ids by their sizes.
-pub(super) async fn plant(
+pub(crate) async fn plant(
     address: &str,
     key: &str,
     wanted: &[(usize, usize)],

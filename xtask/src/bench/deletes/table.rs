@@ -6,6 +6,11 @@ use super::Deleted;
 use super::others::Times;
 use crate::bench::report::{per_mille, percentile};
 
+/// What stands above the rows of what others notice.
+pub(crate) const OTHERS: &str = "\n| deleted meanwhile | others' writes | p50 | p99 | p99.9 | max | \
+                                 small deletes | p50 | p99 | max |\n\
+                                 |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
+
 /// Two tables: what who deletes notices, and what others notice.
 #[derive(Default)]
 pub(super) struct Table {
@@ -43,11 +48,8 @@ impl Table {
     pub(super) fn text(&self, free_bytes: i64) -> String {
         let deletes = "\n| items | deletes | answer p50 | p99 | max | rows gone after, median | max | \
                        WAL at most |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n";
-        let others = "\n| items deleted meanwhile | others' writes | p50 | p99 | p99.9 | max | \
-                      small deletes | p50 | p99 | max |\n\
-                      |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
         format!(
-            "{deletes}{}{others}{}\nfree pages in the database at the end: {} MB\n",
+            "{deletes}{}{OTHERS}{}\nfree pages in the database at the end: {} MB\n",
             self.deletes.concat(),
             self.others.concat(),
             free_bytes >> 20,
@@ -56,7 +58,7 @@ impl Table {
 }
 
 /// What others notice meanwhile.
-fn others(what: &str, mut times: Times) -> String {
+pub(crate) fn others(what: &str, mut times: Times) -> String {
     times.writes.sort_unstable();
     times.small_deletes.sort_unstable();
     let (writes, small) = (&times.writes, &times.small_deletes);

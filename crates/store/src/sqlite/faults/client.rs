@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
-use parlance_domain::ids::{ConversationId, Id, IdSource, ItemId, KeyId, TurnId};
+use parlance_domain::erasing::EraseQuery;
+use parlance_domain::ids::{ConversationId, HoldId, Id, IdSource, ItemId, KeyId, TurnId};
 use parlance_domain::model::{
     App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Scopes, TurnState, Usage, User,
 };
@@ -12,6 +13,8 @@ use parlance_domain::store::{AdminWrite, Batch, Write};
 use parlance_faultdisk::Chance;
 use parlance_testkit::ManualClock;
 use parlance_testkit::samples::{self, PROJECT, app, metadata, principal, question};
+
+use super::erase::Chosen;
 
 /// What every text holds, and no file may.
 pub(super) const CANARY: &str = "canary";
@@ -24,6 +27,8 @@ pub(super) enum Act {
     /// Batches that are waiting at the same time, and so are committed together.
     Batches(Vec<(Principal, Batch)>),
     Administer(AdminWrite),
+    /// What operators erase at once.
+    Erase(EraseQuery, Chosen),
     /// All turns that run are over.
     EndTurns(Timestamp),
     Sweep(Timestamp),
@@ -53,12 +58,14 @@ struct Made {
 
 /// All that was ever made, whether it was done or not.
 pub(super) struct World {
-    chance: Chance,
+    pub(super) chance: Chance,
     clock: Arc<ManualClock>,
-    ids: IdSource,
+    pub(super) ids: IdSource,
     principals: [Principal; 2],
     conversations: Vec<Made>,
     keys: Vec<(KeyId, KeyDigest)>,
+    /// Holds that may be there.
+    pub(super) holds: Vec<HoldId>,
     number: u64,
 }
 
@@ -72,6 +79,7 @@ impl World {
             principals: [principal("ann the canary"), principal("")],
             conversations: Vec::new(),
             keys: Vec::new(),
+            holds: Vec::new(),
             number: 0,
         }
     }
@@ -125,7 +133,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(46) {
+        match self.chance.below(51) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -141,9 +149,11 @@ impl World {
             35 => Act::EmptyLog,
             36 | 37 => Act::Sign,
             38 => Act::Fill,
-            43..46 => Act::Log,
+            48..51 => Act::Log,
             39 | 40 => Act::Look,
             41 => Act::LookAway,
+            42 | 43 => Act::Administer(self.holding()),
+            44 | 45 => self.erasure(),
             _ => Act::Read,
         }
     }
@@ -309,10 +319,19 @@ impl World {
             }),
             2 if !self.keys.is_empty() => {
                 let (key, _) = self.keys[self.chance.index(self.keys.len())];
-                AdminWrite::RevokeKey {
-                    project: PROJECT,
-                    key,
-                    at: created_at,
+                let (project, at) = (PROJECT, created_at);
+                match self.principals[0]
+                    .user
+                    .clone()
+                    .filter(|_| self.chance.one_in(2))
+                {
+                    Some(user) => AdminWrite::RetireKey {
+                        project,
+                        key,
+                        user,
+                        at,
+                    },
+                    None => AdminWrite::RevokeKey { project, key, at },
                 }
             }
             _ => self.key(number),
@@ -361,6 +380,10 @@ impl World {
         acts.extend([Act::Batches(together), Act::Sign, Act::EmptyLog]);
         let delete = self.delete(0);
         acts.push(alone(self, 0, delete));
+        let hold = self.holding();
+        let release = self.holding();
+        acts.extend([Act::Administer(hold), Act::Administer(release)]);
+        acts.push(self.erasure());
         acts.push(Act::Sweep(self.now().earlier(DAY)));
         acts.extend([Act::Log, Act::Sign, Act::Read]);
         acts

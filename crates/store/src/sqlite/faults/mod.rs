@@ -18,6 +18,7 @@
 
 mod check;
 mod client;
+mod erase;
 mod life;
 mod machine;
 mod report;

@@ -118,7 +118,7 @@ impl Run {
     }
 
     /// Whether nothing that a caller is told can be good news.
-    fn is_lost(&self) -> bool {
+    pub(super) fn is_lost(&self) -> bool {
         self.is_over() || self.has_failed_to_sync()
     }
 
@@ -219,6 +219,7 @@ impl Run {
         let is_certain = match act {
             Act::Batches(batches) => self.batches(batches).await?,
             Act::Administer(write) => self.administer(write).await?,
+            Act::Erase(what, chosen) => self.erase(what, chosen).await?,
             Act::EndTurns(at) => self.end_turns(*at).await?,
             Act::Sweep(before) => self.sweep(*before).await?,
             Act::EmptyLog => {
@@ -275,7 +276,7 @@ impl Run {
 
     /// Keeps the models that agree with an answer, each with what it holds now. False if they cannot
     /// know it.
-    async fn learn<T: PartialEq + Debug>(
+    pub(super) async fn learn<T: PartialEq + Debug>(
         &mut self,
         was_lost: bool,
         answer: &Answer<T>,
@@ -414,6 +415,11 @@ impl Run {
                 self.keys.insert(new.id, key);
             }
         }
+        self.are_wiped(outcomes)
+    }
+
+    /// Looks for the keys of what was deleted.
+    pub(super) fn are_wiped(&self, outcomes: &[Outcome]) -> Result<(), Violation> {
         for outcome in outcomes {
             if let Outcome::Deleted { conversation, .. } = outcome {
                 self.is_wiped(*conversation)?;
@@ -424,7 +430,7 @@ impl Run {
 }
 
 /// What cannot be promised any more must not be.
-fn refused_if<T>(was_lost: bool, answer: &Answer<T>) -> Result<(), Violation> {
+pub(super) fn refused_if<T>(was_lost: bool, answer: &Answer<T>) -> Result<(), Violation> {
     match answer {
         Answer::Done(_) if was_lost => Err("it was written after a failure".to_owned()),
         Answer::Done(_) | Answer::Refused(_) | Answer::Unknown => Ok(()),

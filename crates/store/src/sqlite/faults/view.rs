@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use parlance_domain::model::{
-    App, Conversation, ConversationQuery, Cursor, Item, ItemQuery, KeyRecord, Order, Principal,
-    Project, ReceiptState, Sort, Turn,
+    App, Conversation, ConversationQuery, Cursor, HoldEntry, Item, ItemQuery, KeyRecord, Order,
+    Principal, Project, ReceiptState, Sort, Turn,
 };
 use parlance_domain::receipt_log::ProvenEntry;
 use parlance_domain::store::{Store, StoreError};
@@ -27,6 +27,7 @@ pub(super) struct View {
     apps: Vec<App>,
     keys: Vec<KeyRecord>,
     found: Vec<Option<KeyRecord>>,
+    holds: Vec<HoldEntry>,
 }
 
 /// What a store says of one conversation to its principal.
@@ -67,6 +68,7 @@ impl View {
             apps: store.apps(PROJECT).await?,
             keys: store.keys(PROJECT).await?,
             found,
+            holds: store.holds(PROJECT).await?,
         })
     }
 
@@ -101,10 +103,21 @@ impl View {
         );
         part(
             "administration",
-            (&self.projects, &self.apps, &self.keys, &self.found)
-                == (&other.projects, &other.apps, &other.keys, &other.found),
-            format!("{:?} {:?}", self.apps, self.keys),
-            format!("{:?} {:?}", other.apps, other.keys),
+            (
+                &self.projects,
+                &self.apps,
+                &self.keys,
+                &self.found,
+                &self.holds,
+            ) == (
+                &other.projects,
+                &other.apps,
+                &other.keys,
+                &other.found,
+                &other.holds,
+            ),
+            format!("{:?} {:?} {:?}", self.apps, self.keys, self.holds),
+            format!("{:?} {:?} {:?}", other.apps, other.keys, other.holds),
         );
         text
     }

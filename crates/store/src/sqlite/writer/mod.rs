@@ -32,7 +32,7 @@ use self::wiper::Parting;
 use super::encode::Encoded;
 use super::open::BUSY_TIMEOUT;
 use super::value::{Trouble, unavailable};
-use crate::keyring::InUse;
+use crate::keyring::{InUse, KeyRef};
 use crate::seal::Vault;
 
 /// Batches that one transaction takes.
@@ -148,6 +148,34 @@ impl Writer {
             done.map_err(|trouble| trouble.told(during))
         })
         .await
+    }
+
+    /// Does `work` in a transaction of its own, and has the key destroyed that it gives, if it does.
+    pub(super) async fn transact_wiping(
+        &self,
+        room: Room,
+        during: &'static str,
+        work: impl FnOnce(&Connection) -> Result<Option<KeyRef>, Trouble> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (answer, wiped) = oneshot::channel();
+        let removed = self.alone(during, move |desk| {
+            let done = desk.transact(room, work);
+            let removed = done.map_err(|trouble| trouble.told(during))?;
+            if let Some(key) = removed {
+                desk.part(Parting {
+                    erased: vec![key],
+                    outcomes: Vec::new(),
+                    answer,
+                });
+            }
+            Ok(removed)
+        });
+        if removed.await?.is_none() {
+            return Ok(());
+        }
+        let told = wiped.await.map_err(|error| unavailable(during, error))??;
+        unused(&told.in_use).await;
+        Ok(())
     }
 
     /// Keeps room for deletes again, if there is enough.

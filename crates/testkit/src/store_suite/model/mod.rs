@@ -1,12 +1,13 @@
 //! Random operations, on which a store and the model of it must agree.
 
 mod compare;
+mod erasing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
-use parlance_domain::ids::{ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
+use parlance_domain::ids::{ConversationId, ConversationRef, HoldId, Id, IdSource, ItemId, TurnId};
 use parlance_domain::model::{ItemContent, NewItem, Principal, TurnState, Usage};
 use parlance_domain::receipt_log::{Event, NewBatch, Stated};
 use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
@@ -14,6 +15,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use self::compare::{agree_on_lists, agree_on_log, agree_on_one};
+use self::erasing::{agree_on_erasing, agree_on_event, agree_on_holding};
 use super::bench::{Refusal, elsewhere, refusal};
 use super::receipts::next_batch;
 use crate::clock::ManualClock;
@@ -39,6 +41,21 @@ pub enum Step {
         count_max: u32,
     },
     Checkpoint,
+    /// A hold is added: on a conversation, on a user or on all.
+    Hold {
+        to: usize,
+        covers: u8,
+    },
+    /// A hold is removed.
+    Release {
+        hold: usize,
+    },
+    /// An operator erases what is there: of a user, or what is old.
+    Erase {
+        user: bool,
+        age: i64,
+        count_max: u32,
+    },
     /// Something happens that comes into the log: that again, now and then.
     Happen {
         again: bool,
@@ -156,6 +173,10 @@ pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => (1..4_u32).prop_map(|count_max| Step::Sign { count_max }),
         1 => Just(Step::Checkpoint),
         1 => any::<bool>().prop_map(|again| Step::Happen { again }),
+        2 => (which(), 0..3_u8).prop_map(|(to, covers)| Step::Hold { to, covers }),
+        3 => (0..3_usize).prop_map(|hold| Step::Release { hold }),
+        1 => (any::<bool>(), -1..6_i64, 1..4_u32)
+            .prop_map(|(user, age, count_max)| Step::Erase { user, age, count_max }),
         1 => Just(Step::Restart),
     ];
     vec(step, 1..=count_max)
@@ -170,6 +191,7 @@ struct World {
     items: Vec<ItemId>,
     turns: Vec<TurnId>,
     last_event: Option<Event>,
+    holds: Vec<HoldId>,
 }
 
 impl World {
@@ -193,14 +215,8 @@ impl World {
             items: Vec::new(),
             turns: Vec::new(),
             last_event: None,
+            holds: Vec::new(),
         }
-    }
-
-    fn happening(&mut self, again: bool) -> Event {
-        let last = self.last_event.take().filter(|_| again);
-        let event = last.unwrap_or_else(|| samples::happening(&self.ids, self.clock.now()));
-        self.last_event = Some(event.clone());
-        event
     }
 
     fn pass(&self, millis: i64) {
@@ -401,11 +417,6 @@ async fn agree_on_restart(model: &dyn Store, store: &dyn Store, at: Timestamp) {
     assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
 }
 
-async fn agree_on_event(model: &dyn Store, store: &dyn Store, event: Event) {
-    let wanted = said(model.record_event(event.clone()).await);
-    assert_eq!(said(store.record_event(event).await), wanted);
-}
-
 async fn agree_on_checkpoint(model: &dyn Store, store: &dyn Store, now: Timestamp) {
     let mut kept = Vec::new();
     for store in [model, store] {
@@ -450,6 +461,20 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
                 agree_on_signing(model, store, now, *count_max).await;
             }
             Step::Checkpoint => agree_on_checkpoint(model, store, world.clock.now()).await,
+            Step::Hold { to, covers } => {
+                agree_on_holding(model, store, &world.hold(*to, *covers)).await;
+            }
+            Step::Release { hold } => {
+                agree_on_holding(model, store, &world.release(*hold)).await;
+            }
+            Step::Erase {
+                user,
+                age,
+                count_max,
+            } => {
+                let what = world.order(*user, *age);
+                agree_on_erasing(model, store, &world, &what, *count_max).await;
+            }
             Step::Happen { again } => {
                 agree_on_event(model, store, world.happening(*again)).await;
             }

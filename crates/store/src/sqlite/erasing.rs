@@ -1,0 +1,249 @@
+//! What operators erase, whoever's it is.
+
+use async_trait::async_trait;
+use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
+use parlance_domain::model::{HoldEntry, ProjectId};
+use parlance_domain::store::{Outcome, StoreError};
+use parlance_domain::{ConversationId, ConversationRef, ReceiptId, Ref, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::encode::{Burial, Change, Encoded, What};
+use super::value::{Bits, Owner, Span, Trouble, Who, time};
+use super::{Sqlite, holds, sql};
+use crate::seal::Vault;
+
+#[async_trait]
+impl Erasing for Sqlite {
+    async fn located(
+        &self,
+        project: ProjectId,
+        of: ConversationRef,
+    ) -> Result<Option<Erasable>, StoreError> {
+        self.read("looking for a conversation", move |db, _| {
+            let Span { low, high } = of.into();
+            let mut select = db.prepare_cached(sql::LOCATED)?;
+            let mut rows = select.query(params![project.0, low, high])?;
+            rows.next()?
+                .map(|row| of_anybody(db, project.0, row))
+                .transpose()
+        })
+        .await
+    }
+
+    async fn erasable(
+        &self,
+        what: &EraseQuery,
+        after: Option<ErasePlace>,
+        count_max: u32,
+    ) -> Result<Vec<Erasable>, StoreError> {
+        let what = what.clone();
+        self.read("looking for what is to be erased", move |db, vault| {
+            let owner = what.user.as_ref();
+            let owner = owner.map(|user| Owner::User(vault.owner_hash(what.project, user)));
+            let search = Search {
+                db,
+                project: what.project.0,
+                before: what.unchanged_since.map_or(i64::MAX, Timestamp::micros),
+                count_max,
+            };
+            match owner {
+                None => search.of_all(after),
+                Some(owner) => search.of_owner(owner, after),
+            }
+        })
+        .await
+    }
+
+    async fn erase_some(
+        &self,
+        what: &EraseQuery,
+        which: &[(ConversationId, ReceiptId)],
+        at: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let batch = erasures(&self.vault, what, which, at);
+        let outcomes = self.writer()?.apply(batch).await?;
+        for outcome in &outcomes {
+            if let Outcome::Deleted { conversation, .. } = outcome {
+                self.references.forget((what.project, *conversation));
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn holds(&self, project: ProjectId) -> Result<Vec<HoldEntry>, StoreError> {
+        self.read("listing holds", move |db, vault| {
+            holds::list(db, vault, project)
+        })
+        .await
+    }
+}
+
+/// Looks for conversations of a project in the order of their last change.
+struct Search<'a> {
+    db: &'a Connection,
+    project: i64,
+    /// Only what was last changed before this time.
+    before: i64,
+    count_max: u32,
+}
+
+impl Search<'_> {
+    fn of_all(&self, after: Option<ErasePlace>) -> Result<Vec<Erasable>, Trouble> {
+        let (updated_at, id) = below(after);
+        let mut select = self.db.prepare_cached(sql::OLDEST)?;
+        let mut rows = select.query(params![
+            self.project,
+            updated_at,
+            id,
+            self.before,
+            self.count_max
+        ])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(of_anybody(self.db, self.project, row)?);
+        }
+        Ok(found)
+    }
+
+    /// Goes from app to app, because that is how the index is ordered.
+    fn of_owner(&self, owner: Owner, after: Option<ErasePlace>) -> Result<Vec<Erasable>, Trouble> {
+        let mut found = Vec::new();
+        let mut app = after
+            .and_then(|place| place.app)
+            .map_or(Bits::MIN, Bits::of);
+        self.of_app(owner, app, below(after), &mut found)?;
+        while found.len() < self.wanted() {
+            let next = self
+                .db
+                .prepare_cached(sql::NEXT_APP)?
+                .query_row(params![self.project, owner, app], |row| row.get(0))
+                .optional()?;
+            let Some(next) = next else {
+                break;
+            };
+            app = next;
+            self.of_app(owner, app, below(None), &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn of_app(
+        &self,
+        owner: Owner,
+        app: Bits,
+        (updated_at, id): (i64, Bits),
+        found: &mut Vec<Erasable>,
+    ) -> Result<(), Trouble> {
+        let left = self.wanted().saturating_sub(found.len());
+        let mut select = self.db.prepare_cached(sql::OLDEST_OF_OWNER)?;
+        let mut rows = select.query(params![
+            self.project,
+            owner,
+            app,
+            updated_at,
+            id,
+            self.before,
+            i64::try_from(left).unwrap_or(i64::MAX)
+        ])?;
+        while let Some(row) = rows.next()? {
+            let id: Bits = row.get(1)?;
+            found.push(Erasable {
+                place: ErasePlace {
+                    app: Some(app.id()),
+                    updated_at: time(row.get(0)?),
+                    id: id.id(),
+                },
+                is_held: holds::covers(self.db, self.project, id, owner)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> usize {
+        usize::try_from(self.count_max).unwrap_or(usize::MAX)
+    }
+}
+
+/// Reads a conversation, whoever's it is.
+fn of_anybody(db: &Connection, project: i64, row: &Row<'_>) -> Result<Erasable, Trouble> {
+    let (id, owner): (Bits, Owner) = (row.get(1)?, row.get(2)?);
+    Ok(Erasable {
+        place: ErasePlace {
+            app: None,
+            updated_at: time(row.get(0)?),
+            id: id.id(),
+        },
+        is_held: holds::covers(db, project, id, owner)?,
+    })
+}
+
+/// The place in an index after which to look.
+fn below(after: Option<ErasePlace>) -> (i64, Bits) {
+    after.map_or((i64::MIN, Bits::MIN), |place| {
+        (place.updated_at.micros(), Bits::of(place.id))
+    })
+}
+
+/// A batch that deletes a conversation, whoever's it is.
+pub(super) fn erasure(
+    project: ProjectId,
+    of: ConversationRef,
+    receipt: ReceiptId,
+    at: Timestamp,
+) -> Encoded {
+    let burial = Burial {
+        receipt: Bits::of(receipt),
+        requested_at: at.micros(),
+    };
+    let delete = Change {
+        of: of.into(),
+        at: at.micros(),
+        sealed_with: None,
+        what: What::Delete(burial),
+    };
+    Encoded {
+        who: Who {
+            project: project.0,
+            owner: Owner::Anybody,
+            app: None,
+        },
+        require: Vec::new(),
+        writes: vec![delete],
+        keyless: false,
+        taken: Vec::new(),
+    }
+}
+
+/// A batch that deletes conversations, as far as they are to be erased.
+fn erasures(
+    vault: &Vault,
+    what: &EraseQuery,
+    which: &[(ConversationId, ReceiptId)],
+    at: Timestamp,
+) -> Encoded {
+    let before = what.unchanged_since.map(Timestamp::micros);
+    let erase = |(id, receipt): &(ConversationId, ReceiptId)| {
+        let burial = Burial {
+            receipt: Bits::of(*receipt),
+            requested_at: at.micros(),
+        };
+        Change {
+            of: Ref::from(*id).into(),
+            at: at.micros(),
+            sealed_with: None,
+            what: What::Erase(burial, before),
+        }
+    };
+    let hash = |user| Owner::User(vault.owner_hash(what.project, user));
+    Encoded {
+        who: Who {
+            project: what.project.0,
+            owner: what.user.as_ref().map_or(Owner::Anybody, hash),
+            app: None,
+        },
+        require: Vec::new(),
+        writes: which.iter().map(erase).collect(),
+        keyless: false,
+        taken: Vec::new(),
+    }
+}
