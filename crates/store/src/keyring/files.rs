@@ -118,15 +118,15 @@ impl Files {
 
     /// All files, whole, each with its name.
     pub(super) fn contents(&self) -> Result<Vec<(&'static str, Vec<u8>)>, KeyringError> {
-        let all = [
-            ("header", &self.header),
-            ("segments", &self.segments),
-            ("slots", &self.slots),
+        let all: [(&'static str, &dyn File); 3] = [
+            ("header", &*self.header),
+            ("segments", &*self.segments),
+            ("slots", &*self.slots),
         ];
-        let read = |(name, file): (&'static str, &Box<dyn File>)| {
+        let read = |(name, file): (&'static str, &dyn File)| {
             let content = || {
                 let mut bytes = vec![0; narrow(file.len()?)];
-                disk::read(&**file, &mut bytes, 0)?;
+                disk::read(file, &mut bytes, 0)?;
                 Ok(bytes)
             };
             let bytes = content().map_err(reading("read", &self.path(name)))?;
