@@ -41,6 +41,11 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
         tasks,
     } = wire(&config, &dir, model)?;
     recover(&*store).await?;
+    if config.keyring.rekey_strict {
+        // Whatever is said of deletes from here on must hold for those that a crash has left, too.
+        let renewed = service.renew_root().await;
+        renewed.context("could not renew the root key, as `keyring.rekey_strict` asks for")?;
+    }
     let listener = TcpListener::bind(&config.listen)
         .await
         .with_context(|| format!("could not listen on `{}`", config.listen))?;
@@ -55,7 +60,8 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
             .write_all(text.as_bytes())
             .context("could not show the new keys")?;
     }
-    background::start(&tasks, &service, &store, metrics.clone());
+    let rekey_every = config.keyring.rekey_every();
+    background::start(&tasks, &service, &store, rekey_every, metrics.clone());
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

@@ -37,9 +37,9 @@ impl fmt::Debug for Notary {
 #[error("the secret cannot be a signing key")]
 pub struct BadSeed;
 
-/// A receipt that is to be carried over makes no sense.
+/// What a receipt has said before makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("receipt {receipt} cannot be carried into the log: its member `{member}` cannot be read")]
+#[error("receipt {receipt} cannot say more: in what it has said `{member}` cannot be read")]
 pub struct Unreadable {
     receipt: ReceiptId,
     member: &'static str,
@@ -111,6 +111,7 @@ impl Notary {
                 project: said.receipt.project,
                 state: said.receipt.state,
                 key_destroyed_at: said.receipt.key_destroyed_at,
+                root_renewed_at: said.receipt.root_renewed_at,
                 statement,
             });
         }
@@ -145,6 +146,10 @@ impl Notary {
                     ..
                 } = &carried;
                 (receipt.clone(), *snapshots_kept, build)
+            }
+            Due::Renewed { receipt, said } => {
+                let said = carried_over(*receipt, said)?;
+                (said.receipt.renewed(now), said.snapshots_kept, &self.build)
             }
         };
         Ok(Statement {
@@ -198,7 +203,7 @@ impl Notary {
     }
 }
 
-/// Reads a receipt of before there was a log.
+/// Reads what a receipt has said before.
 fn carried_over(receipt: ReceiptId, json: &str) -> Result<Statement, Unreadable> {
     let unreadable = |member| Unreadable { receipt, member };
     let value = Canonical::read(json).map_err(|_| unreadable("v"))?;

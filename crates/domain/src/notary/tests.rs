@@ -15,6 +15,8 @@ fn erasure() -> Erasure {
         requested_at: Timestamp::from_micros(10),
         tombstoned_at: Timestamp::from_micros(20),
         key_destroyed_at: None,
+        root_renewed_at: None,
+        is_renewed: false,
         is_purged: true,
         items: ItemsBucket::of(3),
     }

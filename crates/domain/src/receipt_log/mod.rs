@@ -78,6 +78,8 @@ pub struct LogEntry {
     pub state: ReceiptState,
     /// What it says of the key.
     pub key_destroyed_at: Option<Timestamp>,
+    /// What it says of the root.
+    pub root_renewed_at: Option<Timestamp>,
     /// The statement: canonical JSON.
     pub statement: String,
 }

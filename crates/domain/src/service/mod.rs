@@ -203,6 +203,10 @@ fn fault(error: StoreError) -> Error {
         StoreError::TurnRunning => Fault::Conflict(Conflict::ConversationBusy),
         StoreError::Changed => Fault::Conflict(Conflict::Contended),
         StoreError::Unavailable { .. } => return Error::caused_by(Fault::StoreDown, error),
+        StoreError::FixedRoot => {
+            let feature = "the renewal of the root key";
+            return Error::caused_by(Fault::Unsupported { feature }, error);
+        }
         StoreError::IdClash
         | StoreError::StaleItemId { .. }
         | StoreError::NoKey

@@ -42,6 +42,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Receipts,
     },
+    /// Replace the root key and destroy the old one, so that no copy of the keyring from before opens what
+    /// was deleted since
+    Rekey {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Look for traces of what was erased
     Audit(Later),
     /// Copy the data while serving

@@ -106,6 +106,7 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Serve(_) => return Err(Refusal::failed("`serve` is no command of its own").into()),
         Command::Erase(erase) => translate_erase(erase)?,
         Command::Receipts { command } => translate_receipts(command)?,
+        Command::Rekey { common } => (common, Wanted::RenewRoot),
         Command::Audit(_) => return Err(not_yet("audit")),
         Command::Backup(_) => return Err(not_yet("backup")),
         Command::Restore(_) => return Err(not_yet("restore")),

@@ -135,7 +135,7 @@ impl Config {
                  `model.url` and set `model.name = \"echo\"`"
             );
         }
-        Ok(())
+        self.keyring.check()
     }
 }
 

@@ -80,6 +80,7 @@ pub(super) async fn execute(
         }
         Command::ShowReceiptsKey => Ok(service.receipts_key().pem()),
         Command::ExportReceipts => return receipts::export(service).await,
+        Command::RenewRoot => return receipts::renew_root(service).await,
     };
     text.map(Output::from)
 }

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     ExportReceipts,
     /// Show the key that verifies receipts.
     ShowReceiptsKey,
+    /// Replace the root key.
+    RenewRoot,
 }
 
 /// Something that a command prints.

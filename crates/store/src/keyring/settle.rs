@@ -1,5 +1,6 @@
 //! Compares the keyring with the database, once, when both have been opened.
 
+use super::files::Files;
 use super::format::{SEGMENT, SLOT, SLOTS, generation, narrow};
 use super::stock::Slots;
 use super::{KeyRef, Keyring, KeyringError, Mark, Writer, locked};
@@ -56,7 +57,8 @@ impl Keyring {
                 generation: mark.epoch,
             })
             .collect();
-        self.overwrite(&wiped)?;
+        self.overwrite(writer, &wiped)?;
+        self.clear_free_frames(writer)?;
         let mut stock = locked(&self.stock);
         stock.free = free;
         stock.returned.clear();
@@ -66,12 +68,27 @@ impl Keyring {
         Ok(erased)
     }
 
+    /// Overwrites what a renewal that was cut off may have left: of its frames nobody knows whether they
+    /// were cleared on the disk.
+    fn clear_free_frames(&self, writer: &Writer) -> Result<(), KeyringError> {
+        if writer.frames.free().is_empty() {
+            return Ok(());
+        }
+        for frame in writer.frames.free() {
+            self.copies()
+                .try_for_each(|files| files.clear_frame(*frame))?;
+        }
+        self.copies().try_for_each(Files::sync_slots)
+    }
+
     /// The generations of all slots.
     fn generations(&self, segments: u32) -> Result<Vec<u64>, KeyringError> {
         let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
         let mut bytes = vec![0; SEGMENT];
         for segment in 0..segments {
-            self.main.read_slots(segment * SLOTS, &mut bytes)?;
+            let first = segment * SLOTS;
+            let place = self.segment_with(first)?.place_of(first);
+            self.main.read_slots(place, &mut bytes)?;
             all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
                 0 if slot.iter().any(|byte| *byte != 0) => TORN,
                 found => found,

@@ -6,7 +6,9 @@ use parlance_domain::ids::ReceiptId;
 use parlance_domain::model::{
     Due, Erasure, ErasureLevel, ProjectId, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
-use parlance_domain::receipt_log::{LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry};
+use parlance_domain::receipt_log::{
+    LogEntry, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry,
+};
 use parlance_domain::store::{ReceiptLog, StoreError};
 
 use super::{Memory, State};
@@ -31,9 +33,18 @@ impl Receipt {
         ReceiptEntry {
             id: self.erasure.receipt,
             state: self.state,
-            level: ErasureLevel::of(self.erasure.commitment.as_ref()),
+            level: ErasureLevel::of(
+                self.erasure.commitment.as_ref(),
+                self.erasure.root_renewed_at,
+            ),
             tombstoned_at: self.erasure.tombstoned_at,
         }
+    }
+
+    /// Whether an entry says more than was said.
+    fn is_advanced_by(&self, entry: &LogEntry) -> bool {
+        let renews = self.erasure.root_renewed_at.is_none() && entry.root_renewed_at.is_some();
+        self.state < entry.state || (self.state == entry.state && renews)
     }
 }
 
@@ -83,10 +94,11 @@ impl ReceiptLog for Memory {
         }
         for entry in &batch.entries {
             let found = changed.receipts.get_mut(&(entry.project, entry.receipt));
-            let kept = found.filter(|kept| kept.state < entry.state);
+            let kept = found.filter(|kept| kept.is_advanced_by(entry));
             let kept = kept.ok_or(StoreError::Changed)?;
             kept.state = entry.state;
             kept.erasure.key_destroyed_at = entry.key_destroyed_at;
+            kept.erasure.root_renewed_at = entry.root_renewed_at;
         }
         changed.log.head = batch.after.clone();
         changed.log.batches.push(batch);

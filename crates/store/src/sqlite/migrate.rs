@@ -12,6 +12,7 @@ use super::open::{OpenError, driver};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
+    include_str!("../../migrations/sqlite/0003_root_renewals.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";

@@ -39,7 +39,7 @@ use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
     Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
-use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
@@ -48,10 +48,10 @@ use self::host::Host;
 use self::pool::Pool;
 use self::read::Reader;
 use self::references::References;
-use self::value::{Trouble, Who};
+use self::value::{Trouble, Who, unavailable};
 use self::vault::Filler;
-use self::writer::{Ballast, Room, Tools, Writer};
-use crate::keyring::{KeyRef, Keyring};
+use self::writer::{Ballast, Room, Tools, Wiped, Writer};
+use crate::keyring::{KeyRef, Keyring, KeyringError, Rekeyed};
 use crate::seal::Vault;
 
 pub use self::open::OpenError;
@@ -59,6 +59,8 @@ pub use self::options::{Durability, Keys, Options};
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
+
+const RENEWING: &str = "renewing the root key";
 
 /// How many portions of free pages are given back at once where the disk is full.
 const SHORT_VACUUMS: u32 = 128;
@@ -82,7 +84,11 @@ impl Sqlite {
         vault::refuse_orphan(host, dir, is_new, &options.keys)?;
         let db = open::writer(host, &path, options.durability)?;
         let vault = Arc::new(match options.keys {
-            Keys::Keyring { root, mirror } => vault::open(dir, &db, root, mirror, host)?,
+            Keys::Keyring {
+                root,
+                mirror,
+                renewal,
+            } => vault::open(dir, &db, root, mirror, host)?.with_renewal(renewal),
             Keys::None { hashing } => Vault::clear(&hashing),
         });
         let readers = (0..options.readers.max(1))
@@ -113,9 +119,11 @@ impl Sqlite {
         }
         let thread = self.take_thread();
         let filler = self.take_filler();
+        let vault = Arc::clone(&self.vault);
         let ended = tokio::task::spawn_blocking(move || {
             join(thread);
             drop(filler);
+            vault.end_renewals();
         })
         .await;
         if ended.is_err() {
@@ -197,6 +205,16 @@ impl Drop for Sqlite {
         drop(self.writer.take());
         join(self.take_thread());
         drop(self.take_filler());
+        self.vault.end_renewals();
+    }
+}
+
+/// The root was renewed since the key was destroyed.
+fn renewed(due: &mut Due) {
+    match due {
+        Due::Erasure(erasure) => erasure.is_renewed = true,
+        // They come again, when the renewal is recorded.
+        Due::Carried { .. } | Due::Renewed { .. } => {}
     }
 }
 
@@ -397,12 +415,35 @@ impl Store for Sqlite {
         let due = self.read("looking for receipts", move |db, _| {
             receipts::due(db, count_max)
         });
-        let due = due.await?;
+        let mut due = due.await?;
         // What a reader sees may be committed without being wiped yet.
-        if !due.is_empty() {
-            self.writer()?.wiped().await?;
+        if !due.is_empty() && self.writer()?.wiped().await? == Wiped::AndRenewed {
+            due.iter_mut().for_each(renewed);
         }
         Ok(due)
+    }
+
+    async fn renew_root(&self) -> Result<RootRenewal, StoreError> {
+        let last = self.read("counting receipts", |db, _| receipts::last(db));
+        let last = last.await?;
+        // From here on the keys of all of them are wiped.
+        self.writer()?.wiped().await?;
+        let vault = Arc::clone(&self.vault);
+        let renewal = tokio::task::spawn_blocking(move || vault.rekey()).await;
+        let renewal = renewal.map_err(|error| unavailable(RENEWING, error))?;
+        let renewal = renewal.map_err(|error| match error {
+            KeyringError::FixedRoot => StoreError::FixedRoot,
+            error => unavailable(RENEWING, error),
+        })?;
+        self.writer()?
+            .transact(Room::Frees, RENEWING, move |db| {
+                receipts::record_renewal(db, last)
+            })
+            .await?;
+        Ok(match renewal {
+            Rekeyed::Done { .. } => RootRenewal::Done,
+            Rekeyed::NothingWiped => RootRenewal::NothingDeleted,
+        })
     }
 
     async fn receipt_of(

@@ -1,8 +1,10 @@
 //! What a database is opened with.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::keyring::Root;
+use crate::seal::Renewal;
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,9 +35,11 @@ pub enum Keys {
     /// A keyring in the data directory.
     Keyring {
         /// What opens it; none is a file beside it, readable by its owner alone.
-        root: Option<Box<dyn Root>>,
+        root: Option<Arc<dyn Root>>,
         /// A directory with a second copy, kept in step.
         mirror: Option<PathBuf>,
+        /// When the root is replaced.
+        renewal: Renewal,
     },
     /// Nowhere: content is stored as it is. To measure what sealing costs, never for a server.
     None {
@@ -52,6 +56,7 @@ impl Default for Options {
             keys: Keys::Keyring {
                 root: None,
                 mirror: None,
+                renewal: Renewal::WhenAsked,
             },
             ballast_bytes: 0,
         }

@@ -59,7 +59,9 @@ impl Book {
             requested_at: at(1),
             tombstoned_at: at(2),
             key_destroyed_at: first,
+            root_renewed_at: None,
             is_purged,
+            is_renewed: false,
             items: ItemsBucket::of(3),
         }
     }

@@ -261,13 +261,13 @@ fn a_newer_version_is_refused() {
     let path = closed.path().join("header");
     let mut bytes = fs::read(&path).unwrap();
     let copy = &mut bytes[4_096..4_096 + HEADER];
-    copy[11] = 2;
+    copy[11] = 3;
     let (said, sum) = copy.split_at_mut(HEADER - 32);
     sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(
         closed.refusal(),
-        KeyringError::Newer { version: 2, .. }
+        KeyringError::Newer { version: 3, .. }
     ));
 }
 
