@@ -6,6 +6,7 @@
 )]
 
 mod receipt_log;
+mod root;
 mod sealed;
 mod sqlite;
 

@@ -11,13 +11,13 @@ pub(super) type Copies = Vec<(PathBuf, Vec<u8>)>;
 
 /// Commitments of all keys in these slots that can be had: by every root, every record of every table, every
 /// slot that ever stood anywhere.
-pub(super) fn opened<'a>(
-    copies: impl Iterator<Item = &'a Copies>,
+pub(super) fn opened(
+    copies: &[&Copies],
     roots: &[[u8; 32]],
     slots: &BTreeSet<u32>,
 ) -> BTreeSet<[u8; 32]> {
     // A mirror's files have the same in them.
-    let files = copies.flatten();
+    let files = copies.iter().copied().flatten();
     let files: Vec<_> = files.filter(|(path, _)| !path.starts_with("other")).collect();
     let mut segments = BTreeSet::new();
     let mut records = BTreeSet::new();

@@ -71,7 +71,8 @@ impl World {
     fn attack(&mut self, keys: &[KeyRef]) -> Vec<KeyRef> {
         self.steal();
         let slots = keys.iter().map(|key| key.slot).collect();
-        let found = opened(self.stolen.iter(), &self.root.all(), &slots);
+        let copies: Vec<&Copies> = self.stolen.iter().collect();
+        let found = opened(&copies, &self.root.all(), &slots);
         let had = |key: &&KeyRef| found.contains(&self.keys[*key]);
         keys.iter().filter(had).copied().collect()
     }
