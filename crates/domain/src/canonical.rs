@@ -42,7 +42,11 @@ impl Canonical {
     /// An object of these members.
     pub fn object(members: impl IntoIterator<Item = (&'static str, Self)>) -> Self {
         let members = members.into_iter();
-        Self::Object(members.map(|(key, value)| (Cow::Borrowed(key), value)).collect())
+        Self::Object(
+            members
+                .map(|(key, value)| (Cow::Borrowed(key), value))
+                .collect(),
+        )
     }
 
     /// A number, if it has no more than 53 bits.

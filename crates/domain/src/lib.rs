@@ -24,8 +24,8 @@ mod sync;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use fault::{Conflict, Error, Fault, Noun, Reason};
 pub use ids::{
-    AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, KeyId, ReceiptId, Ref, SectionId,
-    TurnId,
+    AppId, ConversationId, ConversationRef, EventId, HoldId, Id, IdSource, ItemId, KeyId,
+    ReceiptId, Ref, SectionId, TurnId,
 };
 pub use json::Json;
 pub use model::*;

@@ -14,7 +14,7 @@ use crate::model::{
     KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
     ReceiptEntry, ReceiptRecord, Turn, TurnState, Usage,
 };
-use crate::receipt_log::{LogHead, LoggedBatch, NewBatch, NewCheckpoint};
+use crate::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 
 /// Where conversations are kept. An acknowledged write survives the process, and by default power loss.
 #[async_trait]
@@ -101,9 +101,10 @@ pub trait Store: ReceiptLog {
     /// before `forget_before`. True as long as there may be more.
     async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError>;
 
-    /// At most `count_max` receipts that have something new to say, the oldest first: a key is
-    /// destroyed, or the last rows are gone; after them those of which all that is new is that the root
-    /// was renewed. Where nothing was sealed, only the rows.
+    /// At most `count_max` things to state in the log of receipts: first events, in the order in which
+    /// they were recorded, then receipts that have something new to say, the oldest first: a key is
+    /// destroyed, or the last rows are gone; then those of which all that is new is that the root was
+    /// renewed. Where nothing was sealed, only the rows.
     ///
     /// The keys of all that is given were destroyed before this answers, and the root was renewed where it
     /// says so, so a time that is taken afterwards is a time at which they were.
@@ -143,13 +144,16 @@ pub trait Store: ReceiptLog {
 /// The log of receipts: one for the whole store.
 #[async_trait]
 pub trait ReceiptLog: Send + Sync + 'static {
+    /// Keeps an event until it is stated. [`StoreError::IdClash`] if one of that id waits already.
+    async fn record_event(&self, event: Event) -> Result<(), StoreError>;
+
     /// How far the log of receipts has come.
     async fn log_head(&self) -> Result<LogHead, StoreError>;
 
     /// Appends a batch to the log of receipts; what a receipt that becomes complete is about is
-    /// forgotten with that. All in one transaction, or nothing: [`StoreError::Changed`] if the log has
-    /// not as many entries as the batch begins after, or if a receipt is not there or has said as
-    /// much. So the log never forks, whoever appends, and whatever a crash has left of a batch that was
+    /// forgotten with that, and an event waits no more. All in one transaction, or nothing:
+    /// [`StoreError::Changed`] if the log has not as many entries as the batch begins after, or if a
+    /// receipt is not there or has said as much, or if an event does not wait to be stated. So the log never forks, whoever appends, and whatever a crash has left of a batch that was
     /// sent.
     async fn append_to_log(&self, batch: NewBatch) -> Result<(), StoreError>;
 

@@ -8,6 +8,7 @@ use parlance_domain::model::{
     Extras, ItemContent, ItemKind, ItemType, Metadata, Native, NewConversation, NewItem, Principal,
     ProjectId, Role, User,
 };
+use parlance_domain::receipt_log::{Event, Happening, Restoration};
 use parlance_domain::{Json, Notary, Timestamp};
 
 /// The project of most samples.
@@ -29,6 +30,18 @@ pub fn principal(user: &str) -> Principal {
         project: PROJECT,
         user: User::parse(user).unwrap(),
         app: None,
+    }
+}
+
+/// An event of the store's: a backup was brought back.
+pub fn happening(ids: &IdSource, at: Timestamp) -> Event {
+    Event {
+        id: ids.next(),
+        at,
+        what: Happening::Restored(Restoration {
+            copied_at: at,
+            snapshot: None,
+        }),
     }
 }
 

@@ -105,6 +105,36 @@ ids! {
     KeyId
     /// Names a receipt of an erasure.
     ReceiptId
+    /// Names an event in the log of receipts.
+    EventId
+    /// Names a legal hold.
+    HoldId
+}
+
+/// The text form of ids that no dialect knows: a prefix and 32 hexadecimal digits.
+macro_rules! prefixed {
+    ($($name:ident $prefix:literal)*) => {$(
+        impl $name {
+            /// What every text form begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// The text form: the prefix and 32 hexadecimal digits.
+            pub fn text(self) -> String {
+                format!("{}{}", Self::PREFIX, self.hex())
+            }
+
+            /// Reads the text form. Upper case is accepted in the digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                Ref::from_hex(text.strip_prefix(Self::PREFIX)?).and_then(Ref::whole)
+            }
+        }
+    )*};
+}
+
+prefixed! {
+    ReceiptId "er_"
+    EventId "ev_"
+    HoldId "ho_"
 }
 
 /// What a client wrote to name something: a whole id, or a prefix of one. Both are a range of ids

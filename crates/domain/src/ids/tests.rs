@@ -75,6 +75,18 @@ fn text_that_is_not_an_id_is_refused() {
     }
 }
 
+#[test]
+fn an_id_that_no_dialect_knows_is_read_back_from_its_text() {
+    let id = ReceiptId::from_bits(0xabc);
+    assert_eq!(id.text(), "er_00000000000000000000000000000abc");
+    assert_eq!(ReceiptId::parse(&id.text()), Some(id));
+    for wrong in ["", "er_", "er_1", "00000000000000000000000000000abc"] {
+        assert_eq!(ReceiptId::parse(wrong), None);
+    }
+    assert_eq!(HoldId::parse(&id.text()), None);
+    assert_eq!(EventId::parse(&id.text()), None);
+}
+
 proptest! {
     #[test]
     fn every_text_form_names_its_id_and_its_id_alone(millis in 0_i64..1 << 42, other: u128) {

@@ -1,4 +1,4 @@
-//! Who signs receipts.
+//! Who signs receipts, and what else comes into their log.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::ids::{ConversationId, Id, ReceiptId};
 use crate::limits::KEYRING_SNAPSHOT_HOURS;
 use crate::model::{Due, Erasure, Receipt, hex};
 use crate::receipt_log::{
-    Batch, Checkpoint, Header, LogEntry, LogHead, NewBatch, NewCheckpoint, Place, PublicKey,
-    Statement, merkle, sign,
+    Batch, Checkpoint, EventStatement, Header, LogEntry, LogHead, NewBatch, NewCheckpoint, Place,
+    PublicKey, Speaker, Stated, Statement, merkle, sign,
 };
 use crate::secret::Secret;
 
@@ -95,25 +95,17 @@ impl Notary {
         let mut after = head.clone();
         let (mut entries, mut leaves) = (Vec::with_capacity(due.len()), Vec::new());
         for due in due {
-            let said = self.statement(now, due)?;
             let place = Place {
                 index: after.tree.size(),
                 prev: after.last,
             };
-            let statement = said.canonical(place).to_string();
-            let leaf = merkle::leaf(statement.as_bytes());
+            let said = self.say(now, due, place)?;
+            let leaf = merkle::leaf(said.entry.statement.as_bytes());
             after.tree.push(leaf);
             after.last = Some(leaf);
-            after.latest = after.latest.max(said.receipt.latest());
+            after.latest = after.latest.max(said.latest);
             leaves.push(leaf);
-            entries.push(LogEntry {
-                receipt: said.receipt.id,
-                project: said.receipt.project,
-                state: said.receipt.state,
-                key_destroyed_at: said.receipt.key_destroyed_at,
-                root_renewed_at: said.receipt.root_renewed_at,
-                statement,
-            });
+            entries.push(said.entry);
         }
         after.batches += 1;
         let batch = Batch {
@@ -130,34 +122,53 @@ impl Notary {
         })
     }
 
-    fn statement(&self, now: Timestamp, due: &Due) -> Result<Statement, Unreadable> {
-        let carried;
-        let (receipt, snapshots_kept, build) = match due {
-            Due::Erasure(erasure) => {
-                let kept = Duration::from_secs(KEYRING_SNAPSHOT_HOURS * 3_600);
-                (self.receipt(now, erasure), kept, &self.build)
-            }
+    fn say(&self, now: Timestamp, due: &Due, place: Place) -> Result<Said, Unreadable> {
+        let statement = match due {
+            Due::Erasure(erasure) => Statement {
+                receipt: self.receipt(now, erasure),
+                snapshots_kept: Duration::from_secs(KEYRING_SNAPSHOT_HOURS * 3_600),
+                speaker: self.speaker(self.build.clone()),
+            },
             Due::Carried { receipt, json } => {
-                carried = carried_over(*receipt, json)?;
-                let Statement {
-                    receipt,
-                    snapshots_kept,
-                    build,
-                    ..
-                } = &carried;
-                (receipt.clone(), *snapshots_kept, build)
+                let carried = carried_over(*receipt, json)?;
+                Statement {
+                    speaker: self.speaker(carried.speaker.build),
+                    ..carried
+                }
+            }
+            Due::Event(event) => {
+                let said = EventStatement {
+                    event: event.clone(),
+                    speaker: self.speaker(self.build.clone()),
+                };
+                let of = Stated::Event(event.id);
+                return Ok(Said::new(of, event.at, &said.canonical(place)));
             }
             Due::Renewed { receipt, said } => {
                 let said = carried_over(*receipt, said)?;
-                (said.receipt.renewed(now), said.snapshots_kept, &self.build)
+                Statement {
+                    receipt: said.receipt.renewed(now),
+                    snapshots_kept: said.snapshots_kept,
+                    speaker: self.speaker(self.build.clone()),
+                }
             }
         };
-        Ok(Statement {
-            receipt,
-            snapshots_kept,
-            build: build.clone(),
+        let receipt = &statement.receipt;
+        let of = Stated::Receipt {
+            receipt: receipt.id,
+            project: receipt.project,
+            state: receipt.state,
+            key_destroyed_at: receipt.key_destroyed_at,
+            root_renewed_at: receipt.root_renewed_at,
+        };
+        Ok(Said::new(of, receipt.latest(), &statement.canonical(place)))
+    }
+
+    fn speaker(&self, build: String) -> Speaker {
+        Speaker {
+            build,
             key_id: self.public.id().to_owned(),
-        })
+        }
     }
 
     fn receipt(&self, now: Timestamp, erasure: &Erasure) -> Receipt {
@@ -200,6 +211,23 @@ impl Notary {
 
     fn sign(&self, document: Canonical) -> String {
         sign(document, &self.signing, self.public.id())
+    }
+}
+
+/// An entry that is written.
+struct Said {
+    entry: LogEntry,
+    /// The latest time that it speaks of as past.
+    latest: Timestamp,
+}
+
+impl Said {
+    fn new(of: Stated, latest: Timestamp, statement: &Canonical) -> Self {
+        let statement = statement.to_string();
+        Self {
+            entry: LogEntry { of, statement },
+            latest,
+        }
     }
 }
 

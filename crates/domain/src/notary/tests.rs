@@ -93,11 +93,14 @@ fn a_receipt_of_before_there_was_a_log_comes_into_it_as_it_is() {
     }];
     let batch = notary(2).state(&later, Timestamp::from_micros(99), &due);
     let entry = &batch.unwrap().entries[0];
-    assert_eq!(
-        (entry.receipt, entry.project, entry.state),
-        (receipt, ProjectId(1), ReceiptState::Complete)
-    );
-    assert_eq!(entry.key_destroyed_at, Some(Timestamp::from_micros(30)));
+    let stated = Stated::Receipt {
+        receipt,
+        project: ProjectId(1),
+        state: ReceiptState::Complete,
+        key_destroyed_at: Some(Timestamp::from_micros(30)),
+        root_renewed_at: None,
+    };
+    assert_eq!(entry.of, stated);
     let (mut said, mut wanted) = (
         Canonical::read(&entry.statement).unwrap(),
         Canonical::read(&carried).unwrap(),

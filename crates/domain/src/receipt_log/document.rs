@@ -89,6 +89,9 @@ pub enum Flaw {
     /// A receipt contradicts what it has said before.
     #[error("it contradicts what the same receipt has said before")]
     Recanted,
+    /// A hold begins a second time, or one ends that is not in force.
+    #[error("it speaks of a hold as no earlier event lets it")]
+    WrongHold,
     /// A time lies before one that came earlier.
     #[error("its time lies before one that it should come after")]
     TimeGoesBack,

@@ -1,5 +1,5 @@
-//! The log of receipts: every statement of every receipt, one after the other, so that none can be
-//! changed, left out or moved without anybody noticing.
+//! The log of receipts: every statement of every receipt, and what else has happened, one after the other,
+//! so that none can be changed, left out or moved without anybody noticing.
 //!
 //! An entry is canonical JSON and names its place and the hash of the entry before. A signature covers a
 //! batch of entries through the root of a Merkle tree over them (RFC 6962); an entry with its path to
@@ -8,6 +8,7 @@
 //! Invariant: whatever is signed says what it is, so that no signature can be used for anything else.
 
 mod document;
+mod event;
 pub mod merkle;
 mod proof;
 mod statement;
@@ -16,14 +17,16 @@ mod verify;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::ids::ReceiptId;
+use crate::ids::{EventId, ReceiptId};
 use crate::model::{ProjectId, ReceiptState};
 
 pub(crate) use document::{Batch, Checkpoint, Header, sign};
 pub use document::{Flaw, KeyFlaw, PublicKey};
+pub(crate) use event::EventStatement;
+pub use event::{Covered, Event, Happening, Restoration, RestoredSnapshot};
 pub use merkle::{Frontier, Hash};
 pub use proof::{ProvenEntry, VouchedReceipt, verify_receipt};
-pub(crate) use statement::{Place, Statement};
+pub(crate) use statement::{Place, Speaker, Statement};
 pub use verify::{Anchor, Located, Verified, Verifier, VerifyError, Vouched, verify};
 
 /// Most entries under one signature, and in one commit. One signature costs as much as a few dozen
@@ -70,18 +73,30 @@ impl LogHead {
 /// One entry, as a store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// The receipt that makes the statement.
-    pub receipt: ReceiptId,
-    /// The tenant.
-    pub project: ProjectId,
-    /// What it says.
-    pub state: ReceiptState,
-    /// What it says of the key.
-    pub key_destroyed_at: Option<Timestamp>,
-    /// What it says of the root.
-    pub root_renewed_at: Option<Timestamp>,
+    /// What it is about.
+    pub of: Stated,
     /// The statement: canonical JSON.
     pub statement: String,
+}
+
+/// What an entry is about, and what a store keeps of that besides the statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stated {
+    /// A receipt, which may say more later.
+    Receipt {
+        /// The receipt that makes the statement.
+        receipt: ReceiptId,
+        /// The tenant.
+        project: ProjectId,
+        /// What it says.
+        state: ReceiptState,
+        /// What it says of the key.
+        key_destroyed_at: Option<Timestamp>,
+        /// What it says of the root.
+        root_renewed_at: Option<Timestamp>,
+    },
+    /// An event, which waits no more to be stated.
+    Event(EventId),
 }
 
 /// Entries that are signed together, for a store to append.

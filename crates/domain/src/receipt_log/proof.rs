@@ -69,7 +69,7 @@ pub fn verify_receipt(given: &[u8], key: &PublicKey) -> Result<VouchedReceipt, F
     }
     let statement = Statement::read(&value).map_err(Flaw::Member)?;
     let place = Place::read(&value).map_err(Flaw::Member)?.index;
-    key.check_id(&statement.key_id)?;
+    key.check_id(&statement.speaker.key_id)?;
     let batch = Batch::read(&key.open(batch)?)?;
     let steps = steps.as_list().ok_or(Flaw::Member(PATH))?;
     let path: Option<Vec<Hash>> = steps.iter().map(read_hash).collect();

@@ -1,4 +1,4 @@
-//! What one entry says: a receipt, its place in the log, and who speaks.
+//! What an entry says of a receipt, its place in the log, and who speaks.
 
 use std::time::Duration;
 
@@ -21,13 +21,19 @@ pub(crate) struct Place {
     pub(crate) prev: Option<Hash>,
 }
 
-/// One entry.
+/// An entry that states a receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) receipt: Receipt,
     /// How long a snapshot of the keyring may be kept.
     pub(crate) snapshots_kept: Duration,
-    /// The program that speaks.
+    pub(crate) speaker: Speaker,
+}
+
+/// Who makes a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Speaker {
+    /// The program.
     pub(crate) build: String,
     /// The key that it signs with.
     pub(crate) key_id: String,
@@ -37,10 +43,6 @@ impl Statement {
     /// The statement at a place. Times are microseconds since 1970.
     pub(crate) fn canonical(&self, place: Place) -> Canonical {
         let receipt = &self.receipt;
-        let server = [
-            ("build", Canonical::text(&self.build)),
-            ("key_id", Canonical::text(&self.key_id)),
-        ];
         let everywhere = receipt.unreadable_everywhere_by(self.snapshots_kept);
         let mut times = vec![
             ("requested", time(Some(receipt.requested_at))),
@@ -50,12 +52,12 @@ impl Statement {
             ("unreadable_everywhere_by", time(everywhere)),
         ];
         // Only where there is something to say: earlier versions know no such member.
-        times.extend(receipt.root_renewed_at.map(|at| ("root_renewed", time(Some(at)))));
-        let log = [
-            ("index", Canonical::count(place.index)),
-            ("prev", optional_hash(place.prev)),
-        ];
-        Canonical::object([
+        times.extend(
+            receipt
+                .root_renewed_at
+                .map(|at| ("root_renewed", time(Some(at)))),
+        );
+        let mut statement = Canonical::object([
             ("v", Canonical::text(FORM)),
             ("id", Canonical::Text(receipt.id.text())),
             ("project", Canonical::Integer(receipt.project.0)),
@@ -73,9 +75,10 @@ impl Statement {
                 "exclusions",
                 Canonical::List(exclusions(receipt).map(Canonical::text).into()),
             ),
-            ("server", Canonical::object(server)),
-            ("log", Canonical::object(log)),
-        ])
+        ]);
+        self.speaker.insert(&mut statement);
+        place.insert(&mut statement);
+        statement
     }
 
     /// Reads a statement. Members that are not known are left to whoever knows them.
@@ -97,10 +100,28 @@ impl Statement {
         if read_time(times, everywhere)? != receipt.unreadable_everywhere_by(snapshots_kept) {
             return Err(everywhere);
         }
-        let server = value.get("server").ok_or("server")?;
         Ok(Self {
             receipt,
             snapshots_kept,
+            speaker: Speaker::read(value)?,
+        })
+    }
+}
+
+impl Speaker {
+    /// Adds who makes a statement to it.
+    pub(super) fn insert(&self, statement: &mut Canonical) {
+        let server = [
+            ("build", Canonical::text(&self.build)),
+            ("key_id", Canonical::text(&self.key_id)),
+        ];
+        statement.insert("server", Canonical::object(server));
+    }
+
+    /// Reads who makes a statement. The error names the member that is missing or wrong.
+    pub(super) fn read(statement: &Canonical) -> Result<Self, &'static str> {
+        let server = statement.get("server").ok_or("server")?;
+        Ok(Self {
             build: text(server, "build").ok_or("build")?.to_owned(),
             key_id: text(server, "key_id").ok_or("key_id")?.to_owned(),
         })
@@ -126,6 +147,15 @@ fn exclusions(receipt: &Receipt) -> [&'static str; 5] {
 }
 
 impl Place {
+    /// Adds where a statement stands to it.
+    pub(super) fn insert(self, statement: &mut Canonical) {
+        let log = [
+            ("index", Canonical::count(self.index)),
+            ("prev", optional_hash(self.prev)),
+        ];
+        statement.insert("log", Canonical::object(log));
+    }
+
     /// Reads where a statement stands. The error names the member that is missing or wrong.
     pub(crate) fn read(statement: &Canonical) -> Result<Self, &'static str> {
         let log = statement.get("log").ok_or("log")?;
@@ -234,8 +264,10 @@ mod tests {
                 items: ItemsBucket::of(12),
             },
             snapshots_kept: Duration::from_mins(1),
-            build: "parlance 0".to_owned(),
-            key_id: "ed25519:00".to_owned(),
+            speaker: Speaker {
+                build: "parlance 0".to_owned(),
+                key_id: "ed25519:00".to_owned(),
+            },
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) fn verify(args: &Verify) -> anyhow::Result<()> {
             ("entries", &log.entries.to_string()),
             ("receipts", &log.receipts.to_string()),
             ("complete", &log.complete.to_string()),
+            ("events", &log.events.to_string()),
+            ("holds", &log.holds.to_string()),
             ("checkpoints", &log.checkpoints.to_string()),
             ("until", &time(log.at)),
             ("key", key.id()),

@@ -146,7 +146,11 @@ pub(crate) struct KeyringSettings {
 impl KeyringSettings {
     /// How often the root key is renewed in the background; never if none.
     pub(crate) fn rekey_every(&self) -> Option<Duration> {
-        let default = if self.root_command.is_empty() { 0 } else { REKEY_MINUTES };
+        let default = if self.root_command.is_empty() {
+            0
+        } else {
+            REKEY_MINUTES
+        };
         let minutes = self.rekey_minutes.unwrap_or(default);
         (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
     }

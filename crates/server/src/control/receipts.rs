@@ -53,17 +53,12 @@ pub(super) async fn export(service: &Service) -> Result<Output, Refusal> {
 /// Replaces the root key, and lets the receipts say so that can.
 pub(super) async fn renew_root(service: &Service) -> Result<Output, Refusal> {
     let renewal = service.renew_root().await.map_err(failed)?;
-    let signed = service.sign_receipts().await.map_err(failed)?;
+    sign(service).await?;
     let note = match renewal {
-        RootRenewal::Done => {
-            let plural = if signed == 1 { "" } else { "s" };
-            format!("the root key is replaced, and the old one destroyed; {signed} statement{plural} signed")
-        }
-        RootRenewal::NothingDeleted => {
-            "nothing was deleted since the root key was replaced".to_owned()
-        }
+        RootRenewal::Done => "the root key is replaced, and the old one destroyed",
+        RootRenewal::NothingDeleted => "nothing was deleted since the root key was replaced",
     };
-    Ok(Output::Said([Piece::Note(note)].into(), None))
+    Ok(Output::Said([Piece::Note(note.to_owned())].into(), None))
 }
 
 /// Nobody who asks right after a delete has to wait for the signer's next round.

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::KeyringError;
 use super::disk::{self, Disk, File};
 use super::error::{no_room, reading, writing};
 use super::format::{
-    Copy, HEADER, HEADER_FILE, HEADER_STEP, Header, RECORD, SEGMENT, SLOT, Side, VERSION, first_place,
-    frame_of, narrow, record_offset, slot_offset, widen,
+    Copy, HEADER, HEADER_FILE, HEADER_STEP, Header, RECORD, SEGMENT, SLOT, Side, VERSION,
+    first_place, frame_of, narrow, record_offset, slot_offset, widen,
 };
-use super::KeyringError;
 
 /// The file that has the segments' records after an odd number of renewals.
 const SECOND_TABLE: &str = "segments-2";
@@ -220,7 +220,10 @@ impl Files {
         let length = length.map_err(reading("measure", &self.path("slots")))?;
         let rest = length.saturating_sub(slot_offset(first_place(frame)));
         let zeros = vec![0; narrow(rest).min(SEGMENT)];
-        match self.write_slots(first_place(frame), &zeros).map_err(no_room) {
+        match self
+            .write_slots(first_place(frame), &zeros)
+            .map_err(no_room)
+        {
             // What would need room was never written.
             Err(KeyringError::Empty(_)) => Ok(()),
             done => done,

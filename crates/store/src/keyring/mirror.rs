@@ -104,7 +104,11 @@ impl Step {
         root: &RecordKey,
     ) -> Result<Self, KeyringError> {
         let is_main = main.1.header.renewals < mirror.1.header.renewals;
-        let (newer, older) = if is_main { (mirror, main) } else { (main, mirror) };
+        let (newer, older) = if is_main {
+            (mirror, main)
+        } else {
+            (main, mirror)
+        };
         if newer.1.header.renewals == older.1.header.renewals {
             return Self::compared(main, mirror, root);
         }

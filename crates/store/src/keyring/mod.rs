@@ -325,9 +325,10 @@ impl Keyring {
     fn segment_with(&self, slot: u32) -> Result<Segment, KeyringError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
         let found = segments.get(narrow(segment_of(slot)));
-        found
-            .cloned()
-            .ok_or(KeyringError::Impossible(KeyRef { slot, generation: 0 }))
+        found.cloned().ok_or(KeyringError::Impossible(KeyRef {
+            slot,
+            generation: 0,
+        }))
     }
 
     fn copies(&self) -> impl Iterator<Item = &Files> {

@@ -283,8 +283,7 @@ impl Keyring {
         // In step with whoever wipes slots in it.
         let _writer = locked(&self.writer);
         self.usable()?;
-        self.copies()
-            .try_for_each(|files| files.clear_frame(frame))
+        self.copies().try_for_each(|files| files.clear_frame(frame))
     }
 
     /// Overwrites the frames that segments were moved from; or those that they were to be moved to, if

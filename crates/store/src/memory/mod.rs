@@ -18,6 +18,7 @@ use parlance_domain::model::{
     Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnFailure, TurnState,
     User,
 };
+use parlance_domain::receipt_log::Event;
 use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
 
 use receipts::{Log, Receipt};
@@ -36,6 +37,8 @@ struct State {
     living: BTreeMap<(ProjectId, ConversationId), Living>,
     deleted: BTreeMap<(ProjectId, ConversationId), Tombstone>,
     receipts: BTreeMap<(ProjectId, ReceiptId), Receipt>,
+    /// What waits to be stated, in the order in which it was recorded.
+    events: Vec<Event>,
     log: Log,
 }
 

@@ -7,7 +7,7 @@ use parlance_domain::model::{
     Due, Erasure, ErasureLevel, ProjectId, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
 use parlance_domain::receipt_log::{
-    LogEntry, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry,
+    Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry, Stated,
 };
 use parlance_domain::store::{ReceiptLog, StoreError};
 
@@ -40,12 +40,6 @@ impl Receipt {
             tombstoned_at: self.erasure.tombstoned_at,
         }
     }
-
-    /// Whether an entry says more than was said.
-    fn is_advanced_by(&self, entry: &LogEntry) -> bool {
-        let renews = self.erasure.root_renewed_at.is_none() && entry.root_renewed_at.is_some();
-        self.state < entry.state || (self.state == entry.state && renews)
-    }
 }
 
 impl Log {
@@ -53,7 +47,10 @@ impl Log {
     fn last(&self, id: ReceiptId) -> Option<ProvenEntry> {
         let proven = |batch: &NewBatch| {
             let mut entries = (batch.first..).zip(&batch.entries);
-            let (place, entry) = entries.find(|(_, entry)| entry.receipt == id)?;
+            let (place, entry) = entries.find(|(_, entry)| match &entry.of {
+                Stated::Receipt { receipt, .. } => *receipt == id,
+                Stated::Event(_) => false,
+            })?;
             Some(ProvenEntry {
                 place,
                 statement: entry.statement.clone(),
@@ -82,6 +79,10 @@ impl Log {
 
 #[async_trait]
 impl ReceiptLog for Memory {
+    async fn record_event(&self, event: Event) -> Result<(), StoreError> {
+        record(&mut self.state(), event)
+    }
+
     async fn log_head(&self) -> Result<LogHead, StoreError> {
         Ok(self.state().log.head.clone())
     }
@@ -93,12 +94,7 @@ impl ReceiptLog for Memory {
             return Err(StoreError::Changed);
         }
         for entry in &batch.entries {
-            let found = changed.receipts.get_mut(&(entry.project, entry.receipt));
-            let kept = found.filter(|kept| kept.is_advanced_by(entry));
-            let kept = kept.ok_or(StoreError::Changed)?;
-            kept.state = entry.state;
-            kept.erasure.key_destroyed_at = entry.key_destroyed_at;
-            kept.erasure.root_renewed_at = entry.root_renewed_at;
+            advance(&mut changed, &entry.of)?;
         }
         changed.log.head = batch.after.clone();
         changed.log.batches.push(batch);
@@ -133,6 +129,46 @@ impl ReceiptLog for Memory {
     }
 }
 
+/// Keeps an event until it is stated.
+pub(super) fn record(state: &mut State, event: Event) -> Result<(), StoreError> {
+    if state.events.iter().any(|own| own.id == event.id) {
+        return Err(StoreError::IdClash);
+    }
+    state.events.push(event);
+    Ok(())
+}
+
+/// What is stated is not stated again.
+fn advance(state: &mut State, stated: &Stated) -> Result<(), StoreError> {
+    match stated {
+        Stated::Receipt {
+            receipt,
+            project,
+            state: says,
+            key_destroyed_at,
+            root_renewed_at,
+        } => {
+            let found = state.receipts.get_mut(&(*project, *receipt));
+            let kept = found.ok_or(StoreError::Changed)?;
+            let renews = kept.erasure.root_renewed_at.is_none() && root_renewed_at.is_some();
+            if kept.state > *says || (kept.state == *says && !renews) {
+                return Err(StoreError::Changed);
+            }
+            kept.state = *says;
+            kept.erasure.key_destroyed_at = *key_destroyed_at;
+            kept.erasure.root_renewed_at = *root_renewed_at;
+        }
+        Stated::Event(id) => {
+            let waiting = state.events.len();
+            state.events.retain(|own| own.id != *id);
+            if state.events.len() == waiting {
+                return Err(StoreError::Changed);
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn due(state: &State, count_max: u32) -> Vec<Due> {
     let receipts = state.receipts.values();
     let mut due: Vec<Erasure> = receipts
@@ -140,8 +176,11 @@ pub(super) fn due(state: &State, count_max: u32) -> Vec<Due> {
         .map(|kept| kept.erasure.clone())
         .collect();
     due.sort_by_key(|erasure| erasure.receipt);
-    due.truncate(usize::try_from(count_max).unwrap_or(usize::MAX));
-    due.into_iter().map(Due::Erasure).collect()
+    let events = state.events.iter().cloned().map(Due::Event);
+    events
+        .chain(due.into_iter().map(Due::Erasure))
+        .take(usize::try_from(count_max).unwrap_or(usize::MAX))
+        .collect()
 }
 
 pub(super) fn list(

@@ -12,7 +12,8 @@ use super::open::{OpenError, driver};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
-    include_str!("../../migrations/sqlite/0003_root_renewals.sql"),
+    include_str!("../../migrations/sqlite/0003_events.sql"),
+    include_str!("../../migrations/sqlite/0004_root_renewals.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";
@@ -73,6 +74,7 @@ fn checksum(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use parlance_domain::model::Due;
     use parlance_domain::model::ReceiptState::{self, Complete, Destroyed};
     use parlance_domain::{Id, ReceiptId, Timestamp};
     use parlance_testkit::samples::notary;
@@ -144,7 +146,8 @@ mod tests {
         let head = receipts::log_head(db).unwrap();
         let batch = notary().state(&head, Timestamp::from_micros(50), &due);
         receipts::append(db, &batch.unwrap()).unwrap();
-        due.iter().map(|due| due.receipt().bits()).collect()
+        let receipts = due.iter().filter_map(Due::receipt);
+        receipts.map(Id::bits).collect()
     }
 
     fn one(db: &Connection, number: u128) -> (ReceiptState, Option<String>) {

@@ -214,7 +214,7 @@ fn renewed(due: &mut Due) {
     match due {
         Due::Erasure(erasure) => erasure.is_renewed = true,
         // They come again, when the renewal is recorded.
-        Due::Carried { .. } | Due::Renewed { .. } => {}
+        Due::Carried { .. } | Due::Renewed { .. } | Due::Event(_) => {}
     }
 }
 
@@ -431,9 +431,11 @@ impl Store for Sqlite {
         let vault = Arc::clone(&self.vault);
         let renewal = tokio::task::spawn_blocking(move || vault.rekey()).await;
         let renewal = renewal.map_err(|error| unavailable(RENEWING, error))?;
-        let renewal = renewal.map_err(|error| match error {
-            KeyringError::FixedRoot => StoreError::FixedRoot,
-            error => unavailable(RENEWING, error),
+        let renewal = renewal.map_err(|error| {
+            if matches!(error, KeyringError::FixedRoot) {
+                return StoreError::FixedRoot;
+            }
+            unavailable(RENEWING, error)
         })?;
         self.writer()?
             .transact(Room::Frees, RENEWING, move |db| {

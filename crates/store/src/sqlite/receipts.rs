@@ -5,7 +5,7 @@ use parlance_domain::model::{
     Due, Erasure, ErasureLevel, ItemsBucket, ProjectId, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
 use parlance_domain::receipt_log::{
-    Frontier, Hash, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry,
+    Event, Frontier, Hash, LogHead, LoggedBatch, NewBatch, NewCheckpoint, ProvenEntry, Stated,
 };
 use parlance_domain::store::{ReceiptLog, StoreError};
 use parlance_domain::{ReceiptId, Timestamp};
@@ -15,8 +15,20 @@ use super::value::{Bits, Span, Trouble, Who, corrupt, count, number, time};
 use super::writer::Room;
 use super::{Sqlite, sql};
 
+/// What stands in the log's columns for an event. No receipt is found by it.
+const NO_PROJECT: i64 = 0;
+const NO_RECEIPT: &[u8] = &[];
+
 #[async_trait]
 impl ReceiptLog for Sqlite {
+    async fn record_event(&self, event: Event) -> Result<(), StoreError> {
+        self.writer()?
+            .transact(Room::Takes, "recording an event", move |db| {
+                record_event(db, &event)
+            })
+            .await
+    }
+
     async fn log_head(&self) -> Result<LogHead, StoreError> {
         self.read("reading how far the log of receipts has come", |db, _| {
             log_head(db)
@@ -48,8 +60,38 @@ impl ReceiptLog for Sqlite {
     }
 }
 
+/// Keeps an event until it is stated, in the transaction of what it is about.
+pub(super) fn record_event(db: &Connection, event: &Event) -> Result<(), Trouble> {
+    let recorded = db
+        .prepare_cached(sql::RECORD_EVENT)?
+        .execute(params![Bits::of(event.id), event.text()])?;
+    match recorded {
+        0 => Err(StoreError::IdClash.into()),
+        _ => Ok(()),
+    }
+}
+
 /// What is to be signed, when its keys are destroyed.
 pub(super) fn due(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
+    let mut due = events(db, count_max)?;
+    let events = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    due.extend(statements(db, count_max.saturating_sub(events))?);
+    Ok(due)
+}
+
+fn events(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
+    let mut select = db.prepare_cached(sql::EVENTS_TO_SIGN)?;
+    let mut rows = select.query(params![count_max])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text: String = row.get(0)?;
+        let event = Event::parse(&text).ok_or(corrupt("receipt_events", "event"))?;
+        events.push(Due::Event(event));
+    }
+    Ok(events)
+}
+
+fn statements(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
     let mut select = db.prepare_cached(sql::RECEIPTS_TO_SIGN)?;
     let rows = select.query_map(params![count_max], |row| {
         let erasure = erasure(row)?;
@@ -155,13 +197,29 @@ pub(super) fn append(db: &Connection, batch: &NewBatch) -> Result<(), Trouble> {
     let mut advance = db.prepare_cached(sql::ADVANCE_RECEIPT)?;
     let mut log = db.prepare_cached(sql::LOG)?;
     for (place, entry) in (batch.first..).zip(&batch.entries) {
-        let (project, receipt) = (entry.project.0, Bits::of(entry.receipt));
-        let destroyed_at = entry.key_destroyed_at.map(Timestamp::micros);
-        let renewed_at = entry.root_renewed_at.map(Timestamp::micros);
-        let state = number_of(entry.state);
-        let advanced = params![project, receipt, state, destroyed_at, renewed_at];
-        changed(advance.execute(advanced)?)?;
-        log.execute(params![number(place), project, receipt, entry.statement])?;
+        let (place, said) = (number(place), &entry.statement);
+        match &entry.of {
+            Stated::Receipt {
+                receipt,
+                project,
+                state,
+                key_destroyed_at,
+                root_renewed_at,
+            } => {
+                let (project, receipt) = (project.0, Bits::of(*receipt));
+                let destroyed_at = key_destroyed_at.map(Timestamp::micros);
+                let renewed_at = root_renewed_at.map(Timestamp::micros);
+                let state = number_of(*state);
+                let advanced = params![project, receipt, state, destroyed_at, renewed_at];
+                changed(advance.execute(advanced)?)?;
+                log.execute(params![place, project, receipt, said])?;
+            }
+            Stated::Event(event) => {
+                let mut stated = db.prepare_cached(sql::EVENT_IS_STATED)?;
+                changed(stated.execute(params![Bits::of(*event)])?)?;
+                log.execute(params![place, NO_PROJECT, NO_RECEIPT, said])?;
+            }
+        }
     }
     db.prepare_cached(sql::LOG_BATCH)?.execute(params![
         number(batch.first),

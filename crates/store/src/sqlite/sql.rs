@@ -241,6 +241,14 @@ pub(super) const LAST_RECEIPT: &str = "SELECT coalesce(max(rowid), 0) FROM recei
 pub(super) const RENEWED: &str =
     "UPDATE store SET renewed_receipts = ?1 WHERE renewed_receipts < ?1";
 
+/// What has happened and is not stated yet, in the order in which it was recorded.
+pub(super) const EVENTS_TO_SIGN: &str = "SELECT event FROM receipt_events ORDER BY number LIMIT ?1";
+
+pub(super) const RECORD_EVENT: &str =
+    "INSERT OR IGNORE INTO receipt_events (id, event) VALUES (?1, ?2)";
+
+pub(super) const EVENT_IS_STATED: &str = "DELETE FROM receipt_events WHERE id = ?1";
+
 /// A receipt says more than before. A complete one is not connected to what it is about any more.
 pub(super) const ADVANCE_RECEIPT: &str = "\
     UPDATE receipts SET state = ?3, destroyed_at = ?4, renewed_at = ?5, carried = NULL, \

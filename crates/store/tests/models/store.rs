@@ -10,7 +10,7 @@ use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
     Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
-use parlance_domain::receipt_log::{LogHead, LoggedBatch, NewBatch, NewCheckpoint};
+use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 use parlance_domain::store::{AdminWrite, Batch, Outcome, ReceiptLog, Store, StoreError, Write};
 use parlance_store::Memory;
 use tokio::sync::oneshot;
@@ -232,6 +232,10 @@ impl Store for Diarist {
 
 #[async_trait]
 impl ReceiptLog for Diarist {
+    async fn record_event(&self, event: Event) -> Result<(), StoreError> {
+        self.memory.record_event(event).await
+    }
+
     async fn log_head(&self) -> Result<LogHead, StoreError> {
         let memory = Arc::clone(&self.memory);
         apart(async move { memory.log_head().await }).await

@@ -151,6 +151,9 @@ macro_rules! store_conformance {
             a_batch_of_what_was_said_or_is_not_there_is_refused_whole
             what_is_said_of_the_root_is_said_once
             a_checkpoint_is_kept_with_the_batch_that_it_follows
+            an_event_waits_until_it_is_stated_and_comes_before_receipts
+            an_event_that_waits_no_more_is_not_stated_again
+            no_receipt_is_found_by_an_events_id
         }
         $crate::store_conformance! { @cases $make, admin:
             projects_are_listed_by_number

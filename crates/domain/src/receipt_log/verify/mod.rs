@@ -8,13 +8,14 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use super::document::{Batch, Checkpoint, Flaw, Header, PublicKey, form};
+use super::event::{self, EventStatement, Happening};
 use super::merkle::{self, Frontier, Hash};
 use super::proof::{VouchedReceipt, is_receipt, verify_receipt};
-use super::statement::{self, Place, Statement};
+use super::statement::{self, Place, Speaker, Statement};
 use super::{BATCH_ENTRIES_READ_MAX, LINE_BYTES_MAX};
 use crate::canonical::Canonical;
 use crate::clock::Timestamp;
-use crate::ids::ReceiptId;
+use crate::ids::{HoldId, ReceiptId};
 use crate::model::{ErasureLevel, Receipt, ReceiptState};
 
 /// What a log vouches for.
@@ -26,6 +27,10 @@ pub struct Vouched {
     pub receipts: u64,
     /// The number of receipts that are complete.
     pub complete: u64,
+    /// The number of events.
+    pub events: u64,
+    /// The number of holds that were added and not removed.
+    pub holds: u64,
     /// The number of checkpoints.
     pub checkpoints: u64,
     /// When it was exported: all that was signed by then is in it.
@@ -84,6 +89,23 @@ impl Anchor {
     }
 }
 
+/// What an entry states.
+enum Said {
+    Receipt(Statement),
+    Event(EventStatement),
+}
+
+impl Said {
+    fn read(value: &Canonical) -> Result<Self, Flaw> {
+        let read = match form(value) {
+            Some(statement::FORM) => Statement::read(value).map(Self::Receipt),
+            Some(event::FORM) => EventStatement::read(value).map(Self::Event),
+            _ => return Err(Flaw::Expected("an entry of the batch")),
+        };
+        read.map_err(Flaw::Member)
+    }
+}
+
 /// Verifies a log, line by line.
 #[derive(Clone, Debug)]
 pub struct Verifier<'k> {
@@ -103,6 +125,16 @@ pub struct Verifier<'k> {
     open: BTreeMap<ReceiptId, Receipt>,
     /// Those that are, with the hash of all that one repeats which may still say that the root is renewed.
     complete: BTreeMap<ReceiptId, Option<Hash>>,
+    events: u64,
+    /// All holds that were ever added.
+    holds: BTreeMap<HoldId, Hold>,
+}
+
+/// What has become of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    InForce,
+    Removed,
 }
 
 impl<'k> Verifier<'k> {
@@ -121,6 +153,8 @@ impl<'k> Verifier<'k> {
             latest: Timestamp::from_micros(i64::MIN),
             open: BTreeMap::new(),
             complete: BTreeMap::new(),
+            events: 0,
+            holds: BTreeMap::new(),
         }
     }
 
@@ -163,10 +197,7 @@ impl<'k> Verifier<'k> {
         batch: Batch,
         mut leaves: Vec<Hash>,
     ) -> Result<(), Flaw> {
-        if form(value) != Some(statement::FORM) {
-            return Err(Flaw::Expected("an entry of the batch"));
-        }
-        let statement = Statement::read(value).map_err(Flaw::Member)?;
+        let said = Said::read(value)?;
         let place = Place::read(value).map_err(Flaw::Member)?;
         if place.index != self.tree.size() {
             return Err(Flaw::Misplaced {
@@ -177,8 +208,7 @@ impl<'k> Verifier<'k> {
         if place.prev != self.last {
             return Err(Flaw::Unchained);
         }
-        self.key.check_id(&statement.key_id)?;
-        self.receipt(statement.receipt)?;
+        self.said(said)?;
         let leaf = merkle::leaf(line);
         self.tree.push(leaf);
         self.last = Some(leaf);
@@ -193,6 +223,32 @@ impl<'k> Verifier<'k> {
         let Batch { first, count, root } = batch;
         let signed = merkle::root(&leaves) == root;
         signed.then_some(()).ok_or(Flaw::NotSigned { first, count })
+    }
+
+    fn said(&mut self, said: Said) -> Result<(), Flaw> {
+        match said {
+            Said::Receipt(said) => {
+                self.key.check_id(&said.speaker.key_id)?;
+                self.receipt(said.receipt)
+            }
+            Said::Event(said) => {
+                self.key.check_id(&said.speaker.key_id)?;
+                self.latest = self.latest.max(said.event.at);
+                self.events += 1;
+                self.happening(&said.event.what)
+            }
+        }
+    }
+
+    /// Checks an event against what has happened before: a hold begins once, and ends once if it does.
+    fn happening(&mut self, what: &Happening) -> Result<(), Flaw> {
+        let (hold, wanted, then) = match what {
+            Happening::HoldAdded { hold, .. } => (*hold, None, Hold::InForce),
+            Happening::HoldRemoved { hold, .. } => (*hold, Some(Hold::InForce), Hold::Removed),
+            Happening::Restored(_) => return Ok(()),
+        };
+        let before = self.holds.insert(hold, then);
+        (before == wanted).then_some(()).ok_or(Flaw::WrongHold)
     }
 
     /// Checks what a receipt says against itself and against what it has said before.
@@ -279,10 +335,14 @@ impl<'k> Verifier<'k> {
             });
         }
         let count = |len| u64::try_from(len).unwrap_or(u64::MAX);
+        let holds = self.holds.values();
+        let in_force = holds.filter(|hold| **hold == Hold::InForce);
         Ok(Vouched {
             entries,
             receipts: count(self.open.len() + self.complete.len()),
             complete: count(self.complete.len()),
+            events: self.events,
+            holds: count(in_force.count()),
             checkpoints: self.checkpoints,
             at: header.at,
             root: header.root,
@@ -298,8 +358,10 @@ fn without_renewal(receipt: &Receipt) -> Hash {
             ..receipt.clone()
         },
         snapshots_kept: Duration::ZERO,
-        build: String::new(),
-        key_id: String::new(),
+        speaker: Speaker {
+            build: String::new(),
+            key_id: String::new(),
+        },
     };
     let nowhere = Place {
         index: 0,

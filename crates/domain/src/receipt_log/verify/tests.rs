@@ -1,13 +1,28 @@
 use std::io::Cursor;
 
-use super::super::{CHECKPOINT_EVERY, LogHead, ProvenEntry};
+use super::super::{CHECKPOINT_EVERY, Covered, Event, LogHead, ProvenEntry, Stated};
 use super::*;
-use crate::ids::{ConversationId, Id};
+use crate::ids::{ConversationId, EventId, HoldId, Id};
 use crate::model::{Due, Erasure, ItemsBucket, ProjectId};
 use crate::notary::Notary;
 
 fn notary(signing: u8) -> Notary {
     Notary::new(&[1; 32], &[signing; 32], "parlance 0").unwrap()
+}
+
+fn added(hold: u128, covers: Covered) -> Happening {
+    Happening::HoldAdded {
+        hold: HoldId::from_bits(hold),
+        project: ProjectId(1),
+        covers,
+    }
+}
+
+fn removed(hold: u128) -> Happening {
+    Happening::HoldRemoved {
+        hold: HoldId::from_bits(hold),
+        project: ProjectId(1),
+    }
 }
 
 /// A log as a server keeps it.
@@ -16,6 +31,7 @@ struct Book {
     head: LogHead,
     now: Timestamp,
     lines: Vec<String>,
+    /// Those of receipts.
     entries: Vec<ProvenEntry>,
 }
 
@@ -31,16 +47,32 @@ impl Book {
     }
 
     /// A log of everything that there can be: batches of one and of more, receipts that are complete
-    /// at once, later and not yet, unsealed ones, checkpoints.
+    /// at once, later and not yet, unsealed ones, events, checkpoints.
     fn full() -> Self {
         let mut book = Self::new(2);
         book.sign(&[(1, true)]);
         book.checkpoint();
         book.sign(&[(2, false), (3, true), (4, false)]);
+        book.happen(&[added(1, Covered::User([7; 32])), added(2, Covered::Project)]);
         book.sign(&[(2, true), (5, true)]);
         book.checkpoint();
+        book.happen(&[removed(1)]);
         book.sign(&[(6, true), (7, false), (8, true)]);
         book
+    }
+
+    /// States what has happened.
+    fn happen(&mut self, events: &[Happening]) {
+        let due = events.iter().enumerate().map(|(number, what)| {
+            let number = self.head.tree.size() + u64::try_from(number).unwrap();
+            Due::Event(Event {
+                id: EventId::from_bits(number.into()),
+                at: self.now,
+                what: what.clone(),
+            })
+        });
+        let due: Vec<Due> = due.collect();
+        self.append(&due);
     }
 
     fn erasure(&self, number: u64, is_purged: bool) -> Erasure {
@@ -81,6 +113,9 @@ impl Book {
         self.lines.push(batch.signed.clone());
         for (place, entry) in (batch.first..).zip(&batch.entries) {
             self.lines.push(entry.statement.clone());
+            if matches!(entry.of, Stated::Event(_)) {
+                continue;
+            }
             self.entries.push(ProvenEntry {
                 place,
                 statement: entry.statement.clone(),
@@ -180,9 +215,11 @@ fn a_log_vouches_for_what_is_in_it() {
     let book = Book::full();
     let found = verified(&text(&book.export()), book.key(), None).unwrap();
     let wanted = Vouched {
-        entries: 9,
+        entries: 12,
         receipts: 8,
         complete: 6,
+        events: 3,
+        holds: 1,
         checkpoints: 2,
         at: book.now,
         root: book.head.tree.root(),
@@ -301,8 +338,10 @@ fn two_logs_of_one_key_cannot_be_put_together() {
     other.sign(&[(11, true)]);
     other.checkpoint();
     other.sign(&[(12, false), (13, true), (14, false)]);
+    other.happen(&[added(3, Covered::Project), added(4, Covered::Project)]);
     other.sign(&[(12, true), (15, true)]);
     other.checkpoint();
+    other.happen(&[removed(4)]);
     other.sign(&[(16, true), (17, false), (18, true)]);
     let (ours, theirs) = (one.export(), other.export());
     assert_eq!(ours.len(), theirs.len());
@@ -348,6 +387,46 @@ fn a_receipt_says_nothing_new_once_it_is_complete_and_recants_nothing() {
 }
 
 #[test]
+fn a_hold_begins_once_and_ends_once() {
+    let found = |events: &[Happening]| {
+        let mut book = Book::full();
+        book.happen(events);
+        flaw(&book.export(), book.key()).map(|located| located.flaw)
+    };
+    assert_eq!(found(&[removed(2), added(3, Covered::Project)]), None);
+    for wrong in [
+        added(1, Covered::Project),
+        added(2, Covered::Project),
+        removed(1),
+        removed(9),
+    ] {
+        assert_eq!(found(&[wrong]), Some(Flaw::WrongHold));
+    }
+    let twice = [removed(2), removed(2)];
+    assert_eq!(found(&twice), Some(Flaw::WrongHold));
+}
+
+#[test]
+fn no_checkpoint_has_an_earlier_time_than_an_event_that_it_is_over() {
+    let mut book = Book::full();
+    book.now = book.now.later(CHECKPOINT_EVERY * 9);
+    book.happen(&[removed(2)]);
+    book.now = Timestamp::from_micros(1_000);
+    let late = Checkpoint {
+        size: book.head.tree.size(),
+        root: book.head.tree.root(),
+        last: book.head.last,
+        at: book.now,
+    };
+    book.checkpoint();
+    assert_eq!(flaw(&book.export(), book.key()), None);
+    let end = book.lines.len() - 1;
+    book.lines[end] = book.sign_any(late.canonical());
+    let found = flaw(&book.export(), book.key()).unwrap();
+    assert_eq!(found.flaw, Flaw::TimeGoesBack);
+}
+
+#[test]
 fn an_entry_that_does_not_fit_is_noticed_though_it_is_rightly_signed() {
     let book = Book::full();
     let (size, last) = (book.head.tree.size(), book.head.last);
@@ -370,7 +449,7 @@ fn an_entry_that_does_not_fit_is_noticed_though_it_is_rightly_signed() {
     let unchained = Some(Flaw::Unchained);
     assert_eq!(found(place(size, None), &|_| {}), unchained);
     assert_eq!(found(place(size, Some([0; 32])), &|_| {}), unchained);
-    let other_key = found(book.place(), &|said| said.key_id.push('0'));
+    let other_key = found(book.place(), &|said| said.speaker.key_id.push('0'));
     assert!(matches!(other_key, Some(Flaw::OtherKey { .. })));
     let late = |said: &mut Statement| said.receipt.requested_at = Timestamp::from_micros(1 << 50);
     let contradiction = found(book.place(), &late);
@@ -530,8 +609,8 @@ fn a_later_log_holds_an_earlier_one_and_every_receipt_of_it() {
     assert_eq!(against(&empty, &empty), None);
     let short = Flaw::Shorter {
         what: "the earlier log",
-        wanted: 11,
-        found: 9,
+        wanted: 14,
+        found: 12,
     };
     assert_eq!(against(&earlier, &later), Some(short));
     for receipt in &receipts {
@@ -560,7 +639,7 @@ fn a_log_that_was_forked_does_not_hold_what_was_exported_before_the_fork() {
             .map(|located| located.flaw)
     };
     assert_eq!(against(&common), None);
-    let wanted = |what| Some(Flaw::Forked { what, place: 9 });
+    let wanted = |what| Some(Flaw::Forked { what, place: 12 });
     assert_eq!(against(&one), wanted("the earlier log"));
     assert_eq!(against(lost.as_bytes()), wanted("the receipt"));
 }

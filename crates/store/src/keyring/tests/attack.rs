@@ -18,7 +18,9 @@ pub(super) fn opened(
 ) -> BTreeSet<[u8; 32]> {
     // A mirror's files have the same in them.
     let files = copies.iter().copied().flatten();
-    let files: Vec<_> = files.filter(|(path, _)| !path.starts_with("other")).collect();
+    let files: Vec<_> = files
+        .filter(|(path, _)| !path.starts_with("other"))
+        .collect();
     let mut segments = BTreeSet::new();
     let mut records = BTreeSet::new();
     for (path, bytes) in &files {

@@ -298,7 +298,12 @@ fn a_copy_that_went_on_alone_while_the_root_was_renewed_is_refused() {
     drop(main);
     let root = Memory::default();
     root.put(&old_root).unwrap();
-    let mirror = Keyring::open(&pair.mirror(), STORE, Mark::default(), &options(&root, None));
+    let mirror = Keyring::open(
+        &pair.mirror(),
+        STORE,
+        Mark::default(),
+        &options(&root, None),
+    );
     let mirror = mirror.unwrap();
     mirror.settle(keys.iter().copied()).unwrap();
     take(&mirror, 3_000);

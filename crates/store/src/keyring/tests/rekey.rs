@@ -94,10 +94,18 @@ fn whoever_has_all_copies_from_before_and_todays_root_does_not_get_a_wiped_key()
         world.steal();
         world.wipe(&keyring, wiped);
         let before = world.attack(&[kept, wiped]);
-        assert_eq!(before, [kept, wiped], "the old copies give both with the root");
+        assert_eq!(
+            before,
+            [kept, wiped],
+            "the old copies give both with the root"
+        );
         let done = keyring.rekey().unwrap();
         assert_eq!(done, Rekeyed::Done { segments: 1 });
-        assert_eq!(world.attack(&[kept, wiped]), [kept], "the living one still opens");
+        assert_eq!(
+            world.attack(&[kept, wiped]),
+            [kept],
+            "the living one still opens"
+        );
         assert_eq!(world.root.all().len(), 1, "the old root is destroyed");
         world.check(&keyring);
         drop(keyring);
@@ -180,7 +188,10 @@ fn frames_are_used_again_and_hold_nothing_in_between() {
             let (used, empty) = slots.split_at(slots.len() / 2);
             let is_empty = |half: &[u8]| half.iter().all(|byte| *byte == 0);
             assert_eq!(slots.len(), 2 * format::SEGMENT);
-            assert!(is_empty(used) != is_empty(empty), "one of the two holds the segment");
+            assert!(
+                is_empty(used) != is_empty(empty),
+                "one of the two holds the segment"
+            );
         });
     }
     world.check(&keyring);
@@ -277,16 +288,31 @@ fn a_program_keeps_the_root_in_two_places_in_turn() {
 #[test]
 fn a_program_that_does_not_keep_two_keys_loses_none_and_nothing_counts_as_renewed() {
     let programs = [
-        ("knows_three_words", "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
-            put) cat >$1;;\ndestroy) rm -f $1;;\nesac\n"),
-        ("refuses_others", "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
-            put) cat >$1;;\ndestroy) rm -f $1;;\n*) exit 2;;\nesac\n"),
-        ("looks_at_beginnings", "case $2 in\nget*) cat $1 2>/dev/null || true;;\n\
-            put*) cat >$1;;\ndestroy*) rm -f $1;;\nesac\n"),
-        ("keeps_whatever_it_is_told", "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
-            destroy) rm -f $1;;\n*) cat >$1;;\nesac\n"),
-        ("destroys_nothing", "key=$1; case $2 in *-second) key=$key.2; esac; case $2 in\n\
-            get*) cat $key 2>/dev/null || true;;\nput*) cat >$key;;\nesac\n"),
+        (
+            "knows_three_words",
+            "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
+            put) cat >$1;;\ndestroy) rm -f $1;;\nesac\n",
+        ),
+        (
+            "refuses_others",
+            "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
+            put) cat >$1;;\ndestroy) rm -f $1;;\n*) exit 2;;\nesac\n",
+        ),
+        (
+            "looks_at_beginnings",
+            "case $2 in\nget*) cat $1 2>/dev/null || true;;\n\
+            put*) cat >$1;;\ndestroy*) rm -f $1;;\nesac\n",
+        ),
+        (
+            "keeps_whatever_it_is_told",
+            "case $2 in\nget) cat $1 2>/dev/null || true;;\n\
+            destroy) rm -f $1;;\n*) cat >$1;;\nesac\n",
+        ),
+        (
+            "destroys_nothing",
+            "key=$1; case $2 in *-second) key=$key.2; esac; case $2 in\n\
+            get*) cat $key 2>/dev/null || true;;\nput*) cat >$key;;\nesac\n",
+        ),
     ];
     for (name, program) in programs {
         let dir = tempfile::tempdir().unwrap();
@@ -336,7 +362,10 @@ fn a_slot_that_is_damaged_stops_renewals_until_it_is_wiped() {
     world.sim.put_back(&files, Path::new(DIR));
     let keyring = world.reopen();
     let error = keyring.rekey().unwrap_err();
-    assert!(matches!(error, KeyringError::Torn { what: "slot", .. }), "{error}");
+    assert!(
+        matches!(error, KeyringError::Torn { what: "slot", .. }),
+        "{error}"
+    );
     world.wipe(&keyring, damaged);
     assert!(matches!(keyring.rekey(), Ok(Rekeyed::Done { .. })));
     world.check(&keyring);

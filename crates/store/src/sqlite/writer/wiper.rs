@@ -21,7 +21,8 @@ use crate::seal::Vault;
 use crate::sqlite::value::unavailable;
 
 const RENEWING: &str = "renewing the root key";
-const UNRENEWED: &str = "what was deleted is deleted, but the root key could not be renewed with it";
+const UNRENEWED: &str =
+    "what was deleted is deleted, but the root key could not be renewed with it";
 
 /// Deletions that one sync is for, and that may wait for it. The writer waits where there are more.
 const WAITING_MAX: usize = 1_024;

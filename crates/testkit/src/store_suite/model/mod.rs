@@ -8,7 +8,7 @@ use std::time::Duration;
 use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
 use parlance_domain::model::{ItemContent, NewItem, Principal, TurnState, Usage};
-use parlance_domain::receipt_log::NewBatch;
+use parlance_domain::receipt_log::{Event, NewBatch, Stated};
 use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -39,6 +39,10 @@ pub enum Step {
         count_max: u32,
     },
     Checkpoint,
+    /// Something happens that comes into the log: that again, now and then.
+    Happen {
+        again: bool,
+    },
     Restart,
 }
 
@@ -151,6 +155,7 @@ pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(|forget| Step::Sweep { forget }),
         2 => (1..4_u32).prop_map(|count_max| Step::Sign { count_max }),
         1 => Just(Step::Checkpoint),
+        1 => any::<bool>().prop_map(|again| Step::Happen { again }),
         1 => Just(Step::Restart),
     ];
     vec(step, 1..=count_max)
@@ -164,6 +169,7 @@ struct World {
     conversations: Vec<ConversationId>,
     items: Vec<ItemId>,
     turns: Vec<TurnId>,
+    last_event: Option<Event>,
 }
 
 impl World {
@@ -186,7 +192,15 @@ impl World {
             conversations: Vec::new(),
             items: Vec::new(),
             turns: Vec::new(),
+            last_event: None,
         }
+    }
+
+    fn happening(&mut self, again: bool) -> Event {
+        let last = self.last_event.take().filter(|_| again);
+        let event = last.unwrap_or_else(|| samples::happening(&self.ids, self.clock.now()));
+        self.last_event = Some(event.clone());
+        event
     }
 
     fn pass(&self, millis: i64) {
@@ -226,6 +240,18 @@ impl World {
             });
         }
         made
+    }
+
+    fn batch(&mut self, as_read: Option<(usize, usize, bool)>, writes: &[Change]) -> Batch {
+        let require = as_read.map(|(conversation, item, changed)| Require::ItemAsRead {
+            conversation: self.conversation(conversation),
+            item: self.item(item),
+            modified_at: changed.then(|| self.clock.now()),
+        });
+        Batch {
+            require: require.into_iter().collect(),
+            writes: writes.iter().map(|change| self.write(change)).collect(),
+        }
     }
 
     fn write(&mut self, change: &Change) -> Write {
@@ -341,11 +367,22 @@ async fn agree_on_signing(model: &dyn Store, store: &dyn Store, now: Timestamp, 
     let found = next_batch(store, now, count_max).await;
     let said = |batch: &Option<NewBatch>| -> Option<Vec<_>> {
         let entries = batch.as_ref()?.entries.iter();
-        Some(
-            entries
-                .map(|said| (said.project, said.receipt, said.state))
-                .collect(),
-        )
+        let of = entries.map(|said| match said.of.clone() {
+            Stated::Receipt {
+                receipt,
+                project,
+                state,
+                ..
+            } => Stated::Receipt {
+                receipt,
+                project,
+                state,
+                key_destroyed_at: None,
+                root_renewed_at: None,
+            },
+            event @ Stated::Event(_) => event,
+        });
+        Some(of.collect())
     };
     assert_eq!(said(&found), said(&wanted));
     for (store, batch) in [(model, wanted), (store, found)] {
@@ -353,6 +390,21 @@ async fn agree_on_signing(model: &dyn Store, store: &dyn Store, now: Timestamp, 
             store.append_to_log(batch).await.unwrap();
         }
     }
+}
+
+async fn agree_on_batch(model: &dyn Store, store: &dyn Store, who: &Principal, batch: &Batch) {
+    let wanted: Result<Vec<Outcome>, _> = said(model.apply(who, batch).await);
+    assert_eq!(said(store.apply(who, batch).await), wanted, "{batch:?}");
+}
+
+async fn agree_on_restart(model: &dyn Store, store: &dyn Store, at: Timestamp) {
+    let wanted = model.fail_running_turns(at).await.unwrap();
+    assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
+}
+
+async fn agree_on_event(model: &dyn Store, store: &dyn Store, event: Event) {
+    let wanted = said(model.record_event(event.clone()).await);
+    assert_eq!(said(store.record_event(event).await), wanted);
 }
 
 async fn agree_on_checkpoint(model: &dyn Store, store: &dyn Store, now: Timestamp) {
@@ -380,17 +432,8 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
             } => {
                 world.pass(*passed);
                 let who = world.principals[*who].clone();
-                let require = as_read.map(|(conversation, item, changed)| Require::ItemAsRead {
-                    conversation: world.conversation(conversation),
-                    item: world.item(item),
-                    modified_at: changed.then(|| world.clock.now()),
-                });
-                let batch = Batch {
-                    require: require.into_iter().collect(),
-                    writes: writes.iter().map(|change| world.write(change)).collect(),
-                };
-                let wanted: Result<Vec<Outcome>, _> = said(model.apply(&who, &batch).await);
-                assert_eq!(said(store.apply(&who, &batch).await), wanted, "{batch:?}");
+                let batch = world.batch(*as_read, writes);
+                agree_on_batch(model, store, &who, &batch).await;
             }
             Step::Sweep { forget } => {
                 let later = if *forget {
@@ -408,11 +451,10 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
                 agree_on_signing(model, store, now, *count_max).await;
             }
             Step::Checkpoint => agree_on_checkpoint(model, store, world.clock.now()).await,
-            Step::Restart => {
-                let at = world.clock.now();
-                let wanted = model.fail_running_turns(at).await.unwrap();
-                assert_eq!(store.fail_running_turns(at).await.unwrap(), wanted);
+            Step::Happen { again } => {
+                agree_on_event(model, store, world.happening(*again)).await;
             }
+            Step::Restart => agree_on_restart(model, store, world.clock.now()).await,
         }
     }
     agree_on_log(model, store).await;
