@@ -92,8 +92,14 @@ fn events(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
 }
 
 fn statements(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
+    let mut select = db.prepare_cached(sql::LAST_RENEWED)?;
+    // Nothing is recorded where there is no keyring.
+    let renewed: i64 = select
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
     let mut select = db.prepare_cached(sql::RECEIPTS_TO_SIGN)?;
-    let rows = select.query_map(params![count_max], |row| {
+    let rows = select.query_map(params![count_max, renewed], |row| {
         let erasure = erasure(row)?;
         Ok(match row.get(11)? {
             None => Due::Erasure(erasure),
@@ -106,7 +112,7 @@ fn statements(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
     let mut due: Vec<Due> = rows.collect::<Result<_, _>>()?;
     let left = count_max.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
     let mut select = db.prepare_cached(sql::RECEIPTS_RENEWED)?;
-    let rows = select.query_map(params![left], |row| {
+    let rows = select.query_map(params![left, renewed], |row| {
         Ok(match row.get(11)? {
             None => Due::Erasure(erasure(row)?),
             Some(said) => Due::Renewed {
@@ -134,8 +140,7 @@ fn erasure(row: &Row<'_>) -> rusqlite::Result<Erasure> {
         commitment: row.get(7)?,
         conversation: conversation.unwrap_or(Bits::MIN).id(),
         is_purged: !waits,
-        // Nothing is recorded where there is no keyring.
-        is_renewed: row.get::<_, Option<bool>>(10)?.unwrap_or(false),
+        is_renewed: row.get(10)?,
     })
 }
 

@@ -208,15 +208,16 @@ pub(super) const BEGIN_RECEIPT: &str = "\
     WHERE project = ?1 AND id = ?2";
 
 /// What is to be signed, the oldest first: once when the key is destroyed, if there was one, and once
-/// when no rows wait to be purged. Both parts are read off their index, whatever waits besides.
+/// when no rows wait to be purged. Both parts are read off their index, whatever waits besides. 2 is the
+/// last receipt of before the last renewal of the root.
 pub(super) const RECEIPTS_TO_SIGN: &str = "\
     SELECT id, project, requested_at, tombstoned_at, destroyed_at, renewed_at, items, commitment, \
-        conversation, waits, rowid <= (SELECT renewed_receipts FROM store), carried \
+        conversation, waits, rowid <= ?2, carried \
     FROM receipts INDEXED BY receipts_open \
     WHERE state = 0 AND (commitment IS NOT NULL OR carried IS NOT NULL OR NOT waits) \
     UNION ALL \
     SELECT id, project, requested_at, tombstoned_at, destroyed_at, renewed_at, items, commitment, \
-        conversation, waits, rowid <= (SELECT renewed_receipts FROM store), carried \
+        conversation, waits, rowid <= ?2, carried \
     FROM receipts INDEXED BY receipts_purged \
     WHERE state = 1 AND NOT waits \
     ORDER BY 1 LIMIT ?1";
@@ -231,8 +232,11 @@ pub(super) const RECEIPTS_RENEWED: &str = "\
              WHERE receipt = receipts.id ORDER BY place DESC LIMIT 1) END \
     FROM receipts INDEXED BY receipts_unrenewed \
     WHERE renewed_at IS NULL AND commitment IS NOT NULL \
-        AND rowid <= (SELECT renewed_receipts FROM store) AND (state = 2 OR (state = 1 AND waits)) \
+        AND rowid <= ?2 AND (state = 2 OR (state = 1 AND waits)) \
     ORDER BY rowid LIMIT ?1";
+
+/// The row id of the last receipt of before the last renewal of the root.
+pub(super) const LAST_RENEWED: &str = "SELECT renewed_receipts FROM store";
 
 /// The row id of the last receipt.
 pub(super) const LAST_RECEIPT: &str = "SELECT coalesce(max(rowid), 0) FROM receipts";
