@@ -241,7 +241,11 @@ impl World {
     /// Whether something is so of the slot on every disk.
     fn slots(&self, at: KeyRef, so: impl Fn(&[u8]) -> bool) -> bool {
         // Nobody comes between this and the look at the disk.
-        let place = self.keyring.segment_with(at.slot).unwrap().place_of(at.slot);
+        let place = self
+            .keyring
+            .segment_with(at.slot)
+            .unwrap()
+            .place_of(at.slot);
         let begin = narrow(format::slot_offset(place));
         self.dirs.iter().all(|dir| {
             let path = Path::new(dir).join("slots");
@@ -356,7 +360,10 @@ impl World {
         let slots = ended.iter().map(|held| held.at.slot).collect();
         let found = attack::opened(&[stolen, &now], &self.root.all(), &slots);
         let known = |held: &&Held| found.contains(&held.commitment);
-        assert!(!ended.iter().any(known), "an ended key can be had from copies");
+        assert!(
+            !ended.iter().any(known),
+            "an ended key can be had from copies"
+        );
     }
 
     /// What has to hold after the process or the power went, and came back.
