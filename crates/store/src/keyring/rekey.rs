@@ -9,7 +9,7 @@
 //!
 //! In this order, so that the power may go between any two steps:
 //! 1. the new root is kept in its second place, beside the old one;
-//! 2. the new frames are written, segment by segment, and synced. Others take and wipe keys meanwhile: what
+//! 2. the new frames are written and synced, one after the other. Others take and wipe keys meanwhile: what
 //!    they write to a segment that is done goes to both of its frames;
 //! 3. the table of segments is written to its other file and synced, then the header: from there on the
 //!    new root holds, and this one sync decides;
@@ -30,7 +30,7 @@ use std::time::Duration;
 use super::error::no_room;
 use super::files::Files;
 use super::format::{self, SEGMENT, SLOT, SLOTS, Segment, Side, first_place, generation, narrow};
-use super::{KeyRef, Keyring, KeyringError, RecordKey, Root, RootError, locked};
+use super::{KeyRef, Keyring, KeyringError, RecordKey, Root, RootError, Writer, locked};
 
 /// Renewals whose effect on the program that keeps the root is looked at in full: one for each place.
 /// Later ones of the process count on what was seen, because every call takes its time.
@@ -87,7 +87,7 @@ impl Keyring {
             return Err(KeyringError::Unsettled);
         }
         // Where this failed the last time.
-        self.watched(self.clear_moved())?;
+        self.clear_moved()?;
         let (places, root) = self.places_for_root()?;
         if !renewing.is_alone {
             places.clear(&root)?;
@@ -100,7 +100,7 @@ impl Keyring {
         let is_watched = renewing.watched < WATCHED;
         renewing.is_alone = false;
         let next = places.keep_next(&root, is_watched);
-        let done = next.and_then(|next| self.watched(self.reseal(&wiped, &next)));
+        let done = next.and_then(|next| self.reseal(&wiped, &next));
         if done.is_err() {
             locked(&self.writer).wiped.extend(&wiped);
         }
@@ -154,8 +154,6 @@ impl Keyring {
             let_others_go_on();
             Ok(())
         });
-        // Not while somebody waits for the writer: these are most of the bytes.
-        let moved = moved.and_then(|()| self.copies().try_for_each(Files::sync_slots));
         let switched = moved.and_then(|()| self.switch(next));
         match &switched {
             Err(error) if error.is_fatal() => return switched,
@@ -178,9 +176,11 @@ impl Keyring {
             let first = first_place(new.frame);
             self.copies()
                 .try_for_each(|files| files.write_slots(first, &bytes))
-                .map_err(no_room)
+                .map_err(no_room)?;
+            // With the lock held: a sync that fails tells only one of those who have written.
+            self.copies().try_for_each(Files::sync_slots)
         });
-        match written {
+        match self.watched(written) {
             Ok(()) => {
                 writer.moving.insert(number, new);
                 Ok(())
@@ -237,19 +237,7 @@ impl Keyring {
     pub(super) fn switch(&self, next: &Arc<RecordKey>) -> Result<(), KeyringError> {
         let mut writer = locked(&self.writer);
         self.usable()?;
-        let mut header = self.next_header(&mut writer)?;
-        header.renewals = header
-            .renewals
-            .checked_add(1)
-            .ok_or(KeyringError::Exhausted)?;
-        let side = header.side();
-        let table = self.table(&writer.moving, next)?;
-        self.copies()
-            .try_for_each(|files| files.write_records(side, 0, &table))
-            .map_err(no_room)?;
-        self.copies()
-            .try_for_each(|files| files.sync_records(side))?;
-        self.advance(&mut writer, header, Arc::clone(next))?;
+        self.watched(self.write_switch(&mut writer, next))?;
         let mut segments = self
             .segments
             .write()
@@ -262,6 +250,22 @@ impl Keyring {
         drop(segments);
         writer.has_switched = true;
         Ok(())
+    }
+
+    fn write_switch(&self, writer: &mut Writer, next: &Arc<RecordKey>) -> Result<(), KeyringError> {
+        let mut header = self.next_header(writer)?;
+        header.renewals = header
+            .renewals
+            .checked_add(1)
+            .ok_or(KeyringError::Exhausted)?;
+        let side = header.side();
+        let table = self.table(&writer.moving, next)?;
+        self.copies()
+            .try_for_each(|files| files.write_records(side, 0, &table))
+            .map_err(no_room)?;
+        self.copies()
+            .try_for_each(|files| files.sync_records(side))?;
+        self.advance(writer, header, Arc::clone(next))
     }
 
     /// All segments' records, as they will be.
@@ -283,7 +287,11 @@ impl Keyring {
         // In step with whoever wipes slots in it.
         let _writer = locked(&self.writer);
         self.usable()?;
-        self.copies().try_for_each(|files| files.clear_frame(frame))
+        let clear = |files: &Files| {
+            files.clear_frame(frame)?;
+            files.sync_slots()
+        };
+        self.watched(self.copies().try_for_each(clear))
     }
 
     /// Overwrites the frames that segments were moved from; or those that they were to be moved to, if
@@ -301,7 +309,6 @@ impl Keyring {
             self.clear(*frame)?;
             let_others_go_on();
         }
-        self.copies().try_for_each(Files::sync_slots)?;
         let mut writer = locked(&self.writer);
         for frame in frames {
             writer.frames.give(frame);
