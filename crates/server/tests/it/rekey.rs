@@ -252,3 +252,35 @@ fn a_program_that_keeps_one_key_goes_on_as_it_did_and_renewals_say_what_it_lacks
     server.kill();
     kept.serve(&[]);
 }
+
+/// The examples of programs in the documentation.
+fn documented() -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let text = fs::read_to_string(path).expect("the documentation");
+    let blocks = text.split("```sh\n").skip(1);
+    let block = |rest: &str| rest.split("```").next().expect("its end").to_owned();
+    blocks.map(block).collect()
+}
+
+#[test]
+fn the_documented_program_keeps_the_root_and_lets_it_be_replaced() {
+    let kept = Kept::new();
+    let dir = kept.file("medium");
+    fs::create_dir(&dir).expect("a folder");
+    let program = documented().swap_remove(0);
+    let program = program.replace("/media/parlance-root", dir.to_str().expect("a path"));
+    // The test's own program has an argument before the word.
+    let script = program.replacen("set -eu", "set -eu; shift", 1);
+    fs::write(kept.file("root.sh"), script).expect("the program is written");
+    let server = kept.serve(&[]);
+    let client = kept.place.key("openai");
+    for _ in 0..3 {
+        let receipt = delete(&server, &client, &make(&server, &client, 1));
+        let done = kept.run(&["rekey"]);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert_eq!(kept.receipt(&receipt)["level"], "L3");
+        assert_eq!(fs::read_dir(&dir).expect("the medium").count(), 1);
+    }
+    server.kill();
+    kept.serve(&[]);
+}

@@ -136,14 +136,19 @@ impl Keyring {
         Ok(())
     }
 
-    /// What the header says next, with a new epoch. The present one is on the disk when this returns.
-    pub(super) fn next_header(&self, writer: &mut Writer) -> Result<Header, KeyringError> {
+    /// Makes sure that the header which holds is on the disk: that it was read does not say so.
+    pub(super) fn keep_header(&self, writer: &mut Writer) -> Result<(), KeyringError> {
         if !writer.durable {
-            // The next copy overwrites the one before this, so this one has to be on the disk for
-            // certain: that it was read does not say so.
             self.write_headers(&writer.header, &writer.bytes)?;
             writer.durable = true;
         }
+        Ok(())
+    }
+
+    /// What the header says next, with a new epoch. Its copy overwrites the one before the present one,
+    /// which is on the disk when this returns.
+    pub(super) fn next_header(&self, writer: &mut Writer) -> Result<Header, KeyringError> {
+        self.keep_header(writer)?;
         let mut header = writer.header;
         header.epoch = header.epoch.checked_add(1).ok_or(KeyringError::Exhausted)?;
         Ok(header)

@@ -62,7 +62,7 @@ mod wipe;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

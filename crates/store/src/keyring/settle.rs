@@ -47,6 +47,9 @@ impl Keyring {
                 found => return Err(self.older(found, key.generation)),
             }
         }
+        // First: otherwise the power may bring back a header from before a renewal, whose frames are about to
+        // be overwritten, and whose root may soon be destroyed.
+        self.keep_header(writer)?;
         let free = kept.complement();
         // All of them, those too that read as empty: an earlier process may have ended because it could
         // not sync just these, and what is read is then in memory and not on the disk.

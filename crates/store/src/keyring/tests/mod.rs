@@ -24,7 +24,7 @@ const STORE: [u8; 16] = *b"a store's own id";
 
 /// A root that survives everything, and can be replaced behind the keyring's back.
 #[derive(Clone, Default)]
-struct Memory {
+pub(crate) struct Memory {
     first: Kept,
     second: Kept,
 }

@@ -33,6 +33,8 @@ pub(super) enum Act {
     Sign,
     /// Fills the keyring, as its thread does.
     Fill,
+    /// Replaces the root.
+    RenewRoot,
     /// Reads everything.
     Read,
     /// Begins to read, and goes on for some time.
@@ -123,7 +125,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(43) {
+        match self.chance.below(45) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -138,6 +140,7 @@ impl World {
             }
             35 => Act::EmptyLog,
             36 | 37 => Act::Sign,
+            43 | 44 => Act::RenewRoot,
             38 => Act::Fill,
             39 | 40 => Act::Look,
             41 => Act::LookAway,
@@ -359,7 +362,7 @@ impl World {
         let delete = self.delete(0);
         acts.push(alone(self, 0, delete));
         acts.push(Act::Sweep(self.now().earlier(DAY)));
-        acts.extend([Act::Sign, Act::Read]);
+        acts.extend([Act::RenewRoot, Act::Sign, Act::Read]);
         acts
     }
 }

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parlance_faultdisk::{Disk, NAME, register};
 
-use super::super::{Host, OpenError, Options, Sqlite};
+use super::super::{Host, Keys, OpenError, Options, Sqlite};
+use crate::keyring::Root;
+use crate::keyring::tests::Memory;
+use crate::seal::Renewal;
 
 /// Bytes that are kept for deletes.
 const BALLAST: u64 = 1 << 17;
@@ -18,6 +21,8 @@ struct Ended;
 /// The machine.
 pub(super) struct Machine {
     pub(super) disk: Disk,
+    /// What keeps the root, if it can be replaced; else a file on the disk does.
+    root: Option<Memory>,
     has_ended: Arc<AtomicBool>,
 }
 
@@ -26,6 +31,7 @@ impl Machine {
         register();
         Self {
             disk: Disk::new(seed),
+            root: seed.is_multiple_of(2).then(Memory::default),
             has_ended: Arc::default(),
         }
     }
@@ -49,9 +55,18 @@ impl Machine {
                 resume_unwind(Box::new(Ended))
             }),
         };
+        let root: Option<Arc<dyn Root>> = match &self.root {
+            Some(root) => Some(Arc::new(root.clone())),
+            None => None,
+        };
         let options = Options {
             readers: 2,
             ballast_bytes,
+            keys: Keys::Keyring {
+                root,
+                mirror: None,
+                renewal: Renewal::default(),
+            },
             ..Options::default()
         };
         Sqlite::open_on(&host, self.disk.root(), options)

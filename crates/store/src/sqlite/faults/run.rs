@@ -228,6 +228,11 @@ impl Run {
                 self.fill()?;
                 true
             }
+            Act::RenewRoot => {
+                let renewed = self.store()?.renew_root().await;
+                self.judge(renewed)?;
+                true
+            }
             Act::Read => false,
             Act::Look => {
                 self.look();
