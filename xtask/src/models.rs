@@ -68,7 +68,7 @@ pub(crate) fn command(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
 }
 
 /// The lints that depend on the feature, and every model for a moment.
-fn bounded(shop: &Shop) -> anyhow::Result<bool> {
+pub(crate) fn bounded(shop: &Shop) -> anyhow::Result<bool> {
     let mut lints = shop.cargo(&[
         "clippy",
         "--all-targets",

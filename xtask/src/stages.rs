@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::time::Instant;
 
 use crate::tools::{Shop, have, have_with, say, succeeds};
-use crate::{conformance, crash, tidy};
+use crate::{conformance, crash, models, tidy};
 
 /// How a stage ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,7 @@ pub(crate) fn test(shop: &Shop) -> bool {
         passes(doc)
     });
     run.stage("Rust tests", || rust_tests(shop));
+    run.stage("models", || models::bounded(shop).map(Outcome::of));
     let built = run.stage("server for the SDKs", || {
         conformance::build(shop).map(Outcome::of)
     });

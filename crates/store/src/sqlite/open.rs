@@ -8,6 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::writer::Copying;
 use super::{Durability, Host, migrate, renew};
 use crate::keyring::KeyringError;
 
@@ -133,8 +134,8 @@ pub(super) fn writer(
     Ok(db)
 }
 
-/// Opens the connection that copies the WAL to the database.
-pub(super) fn copier(host: &Host, path: &Path) -> Result<Connection, OpenError> {
+/// Opens what copies the WAL to the database.
+pub(super) fn copier(host: &Host, path: &Path) -> Result<Copying, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = host
         .connect(path, flags)
@@ -143,7 +144,8 @@ pub(super) fn copier(host: &Host, path: &Path) -> Result<Connection, OpenError> 
     // A copy is synced whatever the durability of commits: the log is begun anew after it.
     db.pragma_update(None, "synchronous", "FULL")
         .map_err(driver("setting up the copier"))?;
-    Ok(db)
+    let file = host.disk.open(path, false).map_err(file(path))?;
+    Ok(Copying { db, file })
 }
 
 /// Has the database keep a write-ahead log.

@@ -14,11 +14,13 @@ const STEP_ROWS: i64 = 32;
 /// Bytes of content that one statement removes, unless a single item has more: all of it is overwritten.
 const STEP_BYTES_MAX: i64 = 256 << 10;
 /// Rows that one sweep removes.
-const SWEEP_ROWS_MAX: i64 = 1_000;
+const SWEEP_ROWS_MAX: i64 = 500;
 /// How long one sweep may keep other writers waiting, about.
-const SWEEP_TIME_MAX: Duration = Duration::from_millis(4);
-/// Pages that one emptying of the WAL gives back to the file system. Few, because writers wait for it.
-const VACUUM_PAGES: u32 = 128;
+const SWEEP_TIME_MAX: Duration = Duration::from_millis(2);
+/// Pages that are given back to the file system at once. Few, because writers wait for it.
+const VACUUM_PAGES: u32 = 8;
+/// Free pages that are kept for what is written next, 4 MB: what comes and goes takes no pages anew.
+const FREE_PAGES_KEPT: u32 = 1_024;
 
 /// Removes a chunk of rows, or forgets a chunk of tombstones where no rows are left. True as long as
 /// there may be more.
@@ -119,11 +121,18 @@ fn rows(changed: usize) -> i64 {
     i64::try_from(changed).unwrap_or(i64::MAX)
 }
 
-/// Gives some free pages back to the file system.
-pub(super) fn vacuum(db: &Connection) -> rusqlite::Result<()> {
+/// Gives some free pages back to the file system, where there are more than are kept for what is written
+/// next, or none are to be kept. True as long as there may be more to give.
+pub(super) fn vacuum(db: &Connection, keep: bool) -> rusqlite::Result<bool> {
+    let free: u32 = db
+        .prepare_cached("PRAGMA freelist_count")?
+        .query_row([], |row| row.get(0))?;
+    if free <= if keep { FREE_PAGES_KEPT } else { 0 } {
+        return Ok(false);
+    }
     let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
     let mut freed = vacuum.query([])?;
     // Each step gives back one page.
     while freed.next()?.is_some() {}
-    Ok(())
+    Ok(true)
 }

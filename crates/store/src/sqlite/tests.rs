@@ -175,7 +175,7 @@ fn a_statement_is_planned_once_whatever_its_parameters_are() {
     let path = dir.path().join("test.db");
     let connections = [
         writer,
-        open::copier(&Host::machine(), &path).unwrap(),
+        open::copier(&Host::machine(), &path).unwrap().db,
         open::reader(&Host::machine(), &path).unwrap(),
     ];
     for db in connections {
@@ -200,7 +200,8 @@ fn every_connection_overwrites_what_it_deletes() {
             .unwrap();
         assert_eq!(found, wanted, "{setting}");
     };
-    let copier = open::copier(&Host::machine(), &dir.path().join("test.db")).unwrap();
+    let copying = open::copier(&Host::machine(), &dir.path().join("test.db")).unwrap();
+    let copier = copying.db;
     holds(&copier, "synchronous", 2);
     for db in [&writer, &reader, &copier] {
         holds(db, "secure_delete", 1);

@@ -9,6 +9,7 @@ mod receipt_log;
 mod root;
 mod sealed;
 mod sqlite;
+mod turns;
 
 use parlance_store::{Memory, Options, Sqlite};
 use parlance_testkit::store_suite::{Bench, model};

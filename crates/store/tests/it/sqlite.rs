@@ -191,6 +191,38 @@ async fn nothing_of_a_deleted_conversation_is_left_in_the_files() {
 }
 
 #[tokio::test]
+async fn the_room_of_what_is_deleted_goes_back_to_the_file_system() {
+    // Far more than the free pages that are kept for what is written next.
+    const ITEM: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let ids = ids();
+    let mut new = conversation(&ids, app(1), Timestamp::from_micros(1));
+    let text = "x".repeat(ITEM.try_into().unwrap());
+    new.items = (0..16).map(|_| item(&ids, question(&text))).collect();
+    let id = new.id;
+    let batch = Batch::of(Write::Create(Box::new(new)));
+    store.apply(&principal("ann"), &batch).await.unwrap();
+    let length = async || {
+        assert!(store.checkpoint_truncate().await.unwrap());
+        std::fs::metadata(dir.path().join("parlance.db"))
+            .unwrap()
+            .len()
+    };
+    let full = length().await;
+    assert!(!store.give_back().await.unwrap(), "nothing is free");
+    delete(&store, id).await;
+    while store.sweep(Timestamp::from_micros(0)).await.unwrap() {}
+    while store.give_back().await.unwrap() {}
+    let left = length().await;
+    assert!(full > 16 * ITEM, "{full}");
+    assert!(left < 8 * ITEM, "{left} of {full}");
+    // What is kept is not given back bit by bit.
+    assert!(!store.give_back().await.unwrap());
+    assert_eq!(length().await, left);
+}
+
+#[tokio::test]
 async fn a_reader_keeps_the_wal_from_being_emptied_and_that_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

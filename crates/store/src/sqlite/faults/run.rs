@@ -219,6 +219,8 @@ impl Run {
             Act::EndTurns(at) => self.end_turns(*at).await?,
             Act::Sweep(before) => self.sweep(*before).await?,
             Act::EmptyLog => {
+                let given = self.store()?.give_back().await;
+                self.judge(given)?;
                 let emptied = self.store()?.checkpoint_truncate().await;
                 self.judge(emptied)?;
                 true

@@ -2,7 +2,8 @@
 //!
 //! A copy takes as long as the log is, and a connection of its own can make it while others write. What
 //! they have written meanwhile is little; the writer copies that itself, and only when all is copied can
-//! the log be begun anew.
+//! the log be begun anew. `SQLite` syncs the database with that last copy alone, and whoever syncs waits
+//! for all that was written before: so this thread syncs what it has copied.
 //!
 //! Invariant: no failure of the disk is kept to itself. The writer learns of it before its next commit.
 
@@ -16,6 +17,10 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Health;
+use crate::keyring::disk::File;
+
+/// How often a copy is repeated at once: each leaves what was written during the one before.
+const ROUNDS: usize = 2;
 
 /// Nothing is to be done.
 const IDLE: u8 = 0;
@@ -27,6 +32,15 @@ const COPIED: u8 = 2;
 /// Somebody who waits for a copy, or nobody.
 type Waiting = Option<oneshot::Sender<()>>;
 
+/// What the thread works with.
+pub(in crate::sqlite) struct Copying {
+    /// A connection of its own.
+    pub(in crate::sqlite) db: Connection,
+    /// The database's file. The system ends all locks of a process on a file when it closes any of its
+    /// handles, so this one is closed with the store.
+    pub(in crate::sqlite) file: Box<dyn File>,
+}
+
 /// The thread as the writer sees it.
 pub(super) struct Copier {
     // Taken only when it ends.
@@ -36,13 +50,13 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    pub(super) fn start(db: Connection, health: Arc<Health>) -> io::Result<Self> {
+    pub(super) fn start(tools: Copying, health: Arc<Health>) -> io::Result<Self> {
         let (queue, requests) = mpsc::channel();
         let state = Arc::new(AtomicU8::new(IDLE));
         let copied = Arc::clone(&state);
         let thread = Builder::new()
             .name("parlance-copier".to_owned())
-            .spawn(move || work(&db, &health, &requests, &copied))?;
+            .spawn(move || work(&tools, &health, &requests, &copied))?;
         Ok(Self {
             queue: Some(queue),
             state,
@@ -93,18 +107,29 @@ impl Drop for Copier {
     }
 }
 
-fn work(db: &Connection, health: &Health, requests: &mpsc::Receiver<Waiting>, state: &AtomicU8) {
+fn work(tools: &Copying, health: &Health, requests: &mpsc::Receiver<Waiting>, state: &AtomicU8) {
     while let Ok(waiting) = requests.recv() {
-        if !health.is_broken()
-            && let Err(error) = copy(db)
-        {
-            health.failed(&error);
+        for _ in 0..ROUNDS {
+            if !health.is_broken() {
+                copy_and_sync(tools, health);
+            }
         }
         match waiting {
             // A caller that has gone needs no answer.
             Some(ended) => drop(ended.send(())),
             None => state.store(COPIED, Ordering::Release),
         }
+    }
+}
+
+fn copy_and_sync(tools: &Copying, health: &Health) {
+    if let Err(error) = copy(&tools.db) {
+        return health.failed(&error);
+    }
+    if let Err(error) = tools.file.sync() {
+        // Nobody knows now what the disk holds.
+        tracing::error!(error = %error, "the database could not be synced");
+        health.breaks();
     }
 }
 

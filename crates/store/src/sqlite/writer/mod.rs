@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 pub(super) use self::ballast::Ballast;
+pub(super) use self::copier::Copying;
 use self::desk::Desk;
 pub(super) use self::desk::record;
 use self::health::Health;
@@ -111,8 +112,8 @@ pub(super) struct Writer {
 pub(super) struct Tools {
     /// The connection that writes transactions.
     pub(super) writing: Connection,
-    /// The connection that copies the write-ahead log.
-    pub(super) copying: Connection,
+    /// What copies the write-ahead log.
+    pub(super) copying: Copying,
     /// Where keys are destroyed.
     pub(super) vault: Arc<Vault>,
     /// What is kept for deletes.
