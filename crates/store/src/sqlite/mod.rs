@@ -13,6 +13,7 @@ mod pool;
 mod read;
 mod receipts;
 mod references;
+mod rekey;
 mod renew;
 mod sealers;
 mod search;
@@ -48,10 +49,10 @@ use self::host::Host;
 use self::pool::Pool;
 use self::read::Reader;
 use self::references::References;
-use self::value::{Trouble, Who, unavailable};
+use self::value::{Trouble, Who};
 use self::vault::Filler;
 use self::writer::{Ballast, Room, Tools, Wiped, Writer};
-use crate::keyring::{KeyRef, Keyring, KeyringError, Rekeyed};
+use crate::keyring::{KeyRef, Keyring};
 use crate::seal::Vault;
 
 pub use self::open::OpenError;
@@ -59,8 +60,6 @@ pub use self::options::{Durability, Keys, Options};
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
-
-const RENEWING: &str = "renewing the root key";
 
 /// Most portions of free pages that are given back at once where the disk is full.
 const SHORT_VACUUMS: u32 = 2_048;
@@ -219,15 +218,6 @@ impl Drop for Sqlite {
         join(self.take_thread());
         drop(self.take_filler());
         self.vault.end_renewals();
-    }
-}
-
-/// The root was renewed since the key was destroyed.
-fn renewed(due: &mut Due) {
-    match due {
-        Due::Erasure(erasure) => erasure.is_renewed = true,
-        // They come again, when the renewal is recorded.
-        Due::Carried { .. } | Due::Renewed { .. } | Due::Event(_) => {}
     }
 }
 
@@ -431,34 +421,13 @@ impl Store for Sqlite {
         let mut due = due.await?;
         // What a reader sees may be committed without being wiped yet.
         if !due.is_empty() && self.writer()?.wiped().await? == Wiped::AndRenewed {
-            due.iter_mut().for_each(renewed);
+            due.iter_mut().for_each(rekey::is_renewed);
         }
         Ok(due)
     }
 
     async fn renew_root(&self) -> Result<RootRenewal, StoreError> {
-        let last = self.read("counting receipts", |db, _| receipts::last(db));
-        let last = last.await?;
-        // From here on the keys of all of them are wiped.
-        self.writer()?.wiped().await?;
-        let vault = Arc::clone(&self.vault);
-        let renewal = tokio::task::spawn_blocking(move || vault.rekey()).await;
-        let renewal = renewal.map_err(|error| unavailable(RENEWING, error))?;
-        let renewal = renewal.map_err(|error| {
-            if matches!(error, KeyringError::FixedRoot) {
-                return StoreError::FixedRoot;
-            }
-            unavailable(RENEWING, error)
-        })?;
-        self.writer()?
-            .transact(Room::Frees, RENEWING, move |db| {
-                receipts::record_renewal(db, last)
-            })
-            .await?;
-        Ok(match renewal {
-            Rekeyed::Done { .. } => RootRenewal::Done,
-            Rekeyed::NothingWiped => RootRenewal::NothingDeleted,
-        })
+        self.replace_root().await
     }
 
     async fn receipt_of(

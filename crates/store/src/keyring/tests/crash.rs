@@ -115,7 +115,7 @@ impl Machine {
             self.database.jobs.remove(key);
             self.database.wiped.insert(*key);
         }
-        self.check_disk(&keyring);
+        self.check_disk(keyring);
         Ok(())
     }
 
