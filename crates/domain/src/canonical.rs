@@ -40,9 +40,13 @@ impl Canonical {
     }
 
     /// An object of these members.
-    pub fn object<const N: usize>(members: [(&'static str, Self); N]) -> Self {
-        let members = members.map(|(key, value)| (Cow::Borrowed(key), value));
-        Self::Object(BTreeMap::from(members))
+    pub fn object(members: impl IntoIterator<Item = (&'static str, Self)>) -> Self {
+        let members = members.into_iter();
+        Self::Object(
+            members
+                .map(|(key, value)| (Cow::Borrowed(key), value))
+                .collect(),
+        )
     }
 
     /// A number, if it has no more than 53 bits.

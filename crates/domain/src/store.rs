@@ -104,11 +104,20 @@ pub trait Store: ReceiptLog + Erasing {
 
     /// At most `count_max` things to state in the log of receipts: first events, in the order in which
     /// they were recorded, then receipts that have something new to say, the oldest first: a key is
-    /// destroyed, or the last rows are gone. Where nothing was sealed, only the latter.
+    /// destroyed, or the last rows are gone; then those of which all that is new is that the root was
+    /// renewed. Where nothing was sealed, only the rows.
     ///
-    /// The keys of all that is given were destroyed before this answers, so a time that is taken
-    /// afterwards is a time at which they were.
+    /// The keys of all that is given were destroyed before this answers, and the root was renewed where it
+    /// says so, so a time that is taken afterwards is a time at which they were.
     async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError>;
+
+    /// Replaces the root that all keys are sealed under, if anything was deleted since that was done
+    /// last. When this returns, no copy of the keys from before opens what was deleted before the call,
+    /// and its receipts have something new to say. Others read and write meanwhile.
+    ///
+    /// [`StoreError::FixedRoot`] if the root cannot be replaced. After other errors the next call does
+    /// what is left.
+    async fn renew_root(&self) -> Result<RootRenewal, StoreError>;
 
     /// The receipt of what the principal has deleted, as long as that deletion is not forgotten.
     async fn receipt_of(
@@ -397,6 +406,15 @@ pub enum AdminWrite {
     },
 }
 
+/// What came of [`Store::renew_root`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootRenewal {
+    /// The root was replaced, and the one before is destroyed.
+    Done,
+    /// Nothing was deleted since it was replaced last.
+    NothingDeleted,
+}
+
 /// Why a store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -442,6 +460,12 @@ pub enum StoreError {
     /// The name is taken.
     #[error("the name is taken")]
     NameTaken,
+    /// The root key cannot be replaced and destroyed.
+    #[error(
+        "the root key cannot be replaced and destroyed, so that erasure stays at level L2: let a program \
+         keep it in a vault, and name that as `keyring.root_command`"
+    )]
+    FixedRoot,
     /// The store cannot be reached, or is shutting down.
     #[error("the store is unavailable while {during}")]
     Unavailable {

@@ -1,5 +1,6 @@
 //! What goes on beside requests: sweeping after deletes, signing their receipts and checkpoints of their
-//! log, writing the log of erasures, erasing what is kept no longer, emptying the write-ahead log, metrics.
+//! log, writing the log of erasures, erasing what is kept no longer, renewing the root key, emptying the
+//! write-ahead log, metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::TOMBSTONE_HOURS;
+use parlance_domain::store::RootRenewal;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 use parlance_store::sqlite::Sqlite;
@@ -36,14 +38,21 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(TOMBSTONE_HOURS * 3600);
 
+/// When the root key is renewed first, unless that is later than the next time: nobody knows what was
+/// deleted before the start without a renewal after it.
+const REKEY_FIRST: Duration = Duration::from_mins(1);
+
 /// Starts all of it; it ends with `tasks`.
 pub(crate) fn start(
-    tasks: &Tasks,
-    service: &Service,
+    (tasks, service): (&Tasks, &Service),
     store: &Arc<Sqlite>,
     keeper: Keeper,
+    rekey_every: Option<Duration>,
     metrics: PrometheusHandle,
 ) {
+    if let Some(period) = rekey_every {
+        renew_root_every(tasks, period, service.clone());
+    }
     let sweeping = Arc::clone(store);
     every(tasks, SWEEP_EVERY, move || {
         let store = Arc::clone(&sweeping);
@@ -109,6 +118,28 @@ where
             .is_some()
         {
             stopping.run_until_cancelled(work()).await;
+        }
+    });
+}
+
+/// Renews the root key again and again, until the server stops. A renewal that has begun is not broken off.
+fn renew_root_every(tasks: &Tasks, period: Duration, service: Service) {
+    let stopping = tasks.stopping();
+    tasks.spawn(async move {
+        let mut pause = period.min(REKEY_FIRST);
+        while stopping
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
+            pause = period;
+            match service.renew_root().await {
+                Ok(RootRenewal::Done) => tracing::info!("renewed the root key"),
+                Ok(RootRenewal::NothingDeleted) => {}
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "could not renew the root key: erasure is at level L2");
+                }
+            }
         }
     });
 }

@@ -42,6 +42,11 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
         tasks,
     } = wire(&config, &dir, model)?;
     recover(&*store).await?;
+    if config.keyring.rekey_strict {
+        // Whatever is said of deletes from here on must hold for those that a crash has left, too.
+        let renewed = service.renew_root().await;
+        renewed.context("could not renew the root key, as `keyring.rekey_strict` asks for")?;
+    }
     let listener = TcpListener::bind(&config.listen)
         .await
         .with_context(|| format!("could not listen on `{}`", config.listen))?;
@@ -61,7 +66,14 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
             .context("could not show the new keys")?;
     }
     let keeper = Keeper::new(&service, &config.retention).await?;
-    background::start(&tasks, &service, &store, keeper, metrics.clone());
+    let rekey_every = config.keyring.rekey_every();
+    background::start(
+        (&tasks, &service),
+        &store,
+        keeper,
+        rekey_every,
+        metrics.clone(),
+    );
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

@@ -8,6 +8,7 @@ use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, IdSource, Notary, Service, Settings, Store, SystemClock};
+use parlance_store::Renewal;
 use parlance_store::keyring::{Root, RootCommand, RootFile};
 use parlance_store::sqlite::{self, Keys, Sqlite};
 use rand::TryRng;
@@ -27,14 +28,14 @@ pub(crate) struct Wired {
 }
 
 /// Who keeps the root key, if it is not a file in the keyring.
-fn root(settings: &KeyringSettings) -> Option<Box<dyn Root>> {
+fn root(settings: &KeyringSettings) -> Option<Arc<dyn Root>> {
     let (program, arguments) = settings.root_command.split_first()?;
-    Some(Box::new(RootCommand::new(program, arguments.to_owned())))
+    Some(Arc::new(RootCommand::new(program, arguments.to_owned())))
 }
 
 /// Who keeps the root key of the keyring in this folder.
-pub(crate) fn root_beside(settings: &KeyringSettings, folder: &Path) -> Box<dyn Root> {
-    root(settings).unwrap_or_else(|| Box::new(RootFile::beside(folder, None)))
+pub(crate) fn root_beside(settings: &KeyringSettings, folder: &Path) -> Arc<dyn Root> {
+    root(settings).unwrap_or_else(|| Arc::new(RootFile::beside(folder, None)))
 }
 
 /// What ids begin their chance with.
@@ -63,6 +64,11 @@ pub(crate) fn wire(config: &Config, dir: &DataDir, model: Arc<dyn Model>) -> any
     let keys = Keys::Keyring {
         root: root(&config.keyring),
         mirror: config.keyring.mirror.clone(),
+        renewal: if config.keyring.rekey_strict {
+            Renewal::WithDeletes
+        } else {
+            Renewal::WhenAsked
+        },
     };
     let largest = u64::try_from(config.http.body_bytes_max).unwrap_or(u64::MAX);
     let options = sqlite::Options {

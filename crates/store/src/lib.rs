@@ -16,5 +16,5 @@ mod sync;
 
 pub use keyring::{KeyRef, Keyring, KeyringError, Mark, RecordKey};
 pub use memory::Memory;
-pub use seal::{Field, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
+pub use seal::{Field, Place, Record, Renewal, SealError, Sealed, Sealer, Taken, Vault};
 pub use sqlite::{Durability, Keys, OpenError, Options, Sqlite};

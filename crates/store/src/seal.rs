@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use parlance_domain::fault::Chain;
 use parlance_domain::ids::Id;
 use parlance_domain::model::{ProjectId, User};
 use parlance_domain::{AppId, ConversationId, HoldId, ItemId, KeyId};
@@ -18,7 +19,7 @@ use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use zeroize::Zeroizing;
 
-use crate::keyring::{InUse, KeyRef, Keyring, KeyringError, RecordKey};
+use crate::keyring::{InUse, KeyRef, Keyring, KeyringError, RecordKey, Rekeyed};
 
 /// The name of no key, where nothing is sealed.
 pub(crate) const NO_KEY: KeyRef = KeyRef {
@@ -197,7 +198,19 @@ impl Sealer {
 pub struct Vault {
     keyring: Option<Keyring>,
     hashing: hmac::Key,
+    renewal: Renewal,
     end: End,
+}
+
+/// When the root key is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Renewal {
+    /// When somebody asks for it.
+    #[default]
+    WhenAsked,
+    /// With every delete as well, before its answer. All deletes of a commit share one renewal. A delete
+    /// whose renewal fails is done, and is answered as if it were not known to be.
+    WithDeletes,
 }
 
 /// What ends the process at once, as the machine's loss of power does.
@@ -210,6 +223,7 @@ impl Vault {
         Self {
             keyring: Some(keyring),
             hashing,
+            renewal: Renewal::default(),
             end: Arc::new(|| std::process::abort()),
         }
     }
@@ -217,6 +231,11 @@ impl Vault {
     /// The same, with another end.
     pub(crate) fn with_end(self, end: End) -> Self {
         Self { end, ..self }
+    }
+
+    /// The same, with another time for renewals.
+    pub(crate) fn with_renewal(self, renewal: Renewal) -> Self {
+        Self { renewal, ..self }
     }
 
     /// Ends the process, because nobody knows what the disk holds of the keys: whoever went on would
@@ -230,6 +249,7 @@ impl Vault {
         Self {
             keyring: None,
             hashing: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            renewal: Renewal::default(),
             end: Arc::new(|| std::process::abort()),
         }
     }
@@ -290,6 +310,35 @@ impl Vault {
         match &self.keyring {
             Some(keyring) if !keys.is_empty() => keyring.wipe(keys),
             _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Replaces the root, so that no copy of the keys from before opens what was wiped before the call.
+    /// Ends the process where nobody knows what came of it.
+    pub(crate) fn rekey(&self) -> Result<Rekeyed, KeyringError> {
+        let keyring = self.keyring.as_ref().ok_or(KeyringError::FixedRoot)?;
+        keyring.rekey().inspect_err(|error| {
+            if error.is_fatal() {
+                tracing::error!(error = %Chain(error), "the keyring failed: stopping at once");
+                self.end();
+            }
+        })
+    }
+
+    /// Waits for the renewal of the root that is under way, and lets none begin any more.
+    pub(crate) fn end_renewals(&self) {
+        if let Some(keyring) = &self.keyring {
+            keyring.end_renewals();
+        }
+    }
+
+    /// Replaces the root after a wipe, if that is to be done with every delete. Whether the root was
+    /// replaced since everything was wiped that was wiped before the call.
+    pub(crate) fn after_wipe(&self) -> Result<bool, KeyringError> {
+        match (&self.keyring, self.renewal) {
+            (None, _) => Ok(false),
+            (Some(keyring), Renewal::WhenAsked) => Ok(keyring.is_renewed()),
+            (Some(_), Renewal::WithDeletes) => self.rekey().map(|_| true),
         }
     }
 

@@ -46,22 +46,26 @@ pub enum ErasureLevel {
     Unreachable,
     /// The key that everything was sealed with is overwritten in place, and that was read back.
     KeyOverwritten,
+    /// The root is replaced as well, and the one before destroyed, so that no copy from before opens the key.
+    RootRenewed,
 }
 
 impl ErasureLevel {
-    /// The level of what has a key with this commitment, or none.
-    pub const fn of(commitment: Option<&[u8; 32]>) -> Self {
-        match commitment {
-            None => Self::Unreachable,
-            Some(_) => Self::KeyOverwritten,
+    /// The level of what has a key with this commitment, or none, and of which this is said of the root.
+    pub const fn of(commitment: Option<&[u8; 32]>, root_renewed_at: Option<Timestamp>) -> Self {
+        match (commitment, root_renewed_at) {
+            (None, _) => Self::Unreachable,
+            (Some(_), None) => Self::KeyOverwritten,
+            (Some(_), Some(_)) => Self::RootRenewed,
         }
     }
 
-    /// Its name: `L1`, `L2`.
+    /// Its name: `L1`, `L2`, `L3`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "L1",
             Self::KeyOverwritten => "L2",
+            Self::RootRenewed => "L3",
         }
     }
 }
@@ -124,8 +128,12 @@ pub struct Erasure {
     pub tombstoned_at: Timestamp,
     /// When the key was known to be destroyed, if that has been signed already.
     pub key_destroyed_at: Option<Timestamp>,
+    /// When the root was known to be renewed since, if that has been signed already.
+    pub root_renewed_at: Option<Timestamp>,
     /// Whether its rows are gone.
     pub is_purged: bool,
+    /// Whether the root was renewed since its key was destroyed.
+    pub is_renewed: bool,
     /// About how many items it ever had.
     pub items: ItemsBucket,
 }
@@ -142,6 +150,14 @@ pub enum Due {
         /// Its canonical JSON, with the signature of then.
         json: String,
     },
+    /// The root was renewed since the key of a receipt was destroyed that is complete otherwise. What it is
+    /// about is forgotten, so that it goes by what it has said.
+    Renewed {
+        /// The receipt.
+        receipt: ReceiptId,
+        /// Its last statement: canonical JSON.
+        said: String,
+    },
     /// Something else that has happened.
     Event(Event),
 }
@@ -151,7 +167,7 @@ impl Due {
     pub const fn receipt(&self) -> Option<ReceiptId> {
         match self {
             Self::Erasure(erasure) => Some(erasure.receipt),
-            Self::Carried { receipt, .. } => Some(*receipt),
+            Self::Carried { receipt, .. } | Self::Renewed { receipt, .. } => Some(*receipt),
             Self::Event(_) => None,
         }
     }
@@ -178,6 +194,9 @@ pub struct Receipt {
     pub key_destroyed_at: Option<Timestamp>,
     /// A time at which the rows were gone: never before that, and soon after.
     pub rows_purged_at: Option<Timestamp>,
+    /// A time at which the root was replaced and destroyed since the key was: never before that, and soon
+    /// after.
+    pub root_renewed_at: Option<Timestamp>,
     /// About how many items the conversation ever had.
     pub items: ItemsBucket,
 }
@@ -190,7 +209,8 @@ impl Receipt {
         let now = now.max(erasure.tombstoned_at);
         let sealed = erasure.commitment.is_some();
         let key_destroyed_at = erasure.key_destroyed_at.or(sealed.then_some(now));
-        let purged_at = Some(now).max(key_destroyed_at);
+        let after = Some(now).max(key_destroyed_at);
+        let renewed_at = after.filter(|_| erasure.is_renewed && sealed);
         Self {
             id: erasure.receipt,
             project: erasure.project,
@@ -204,20 +224,33 @@ impl Receipt {
             requested_at: erasure.requested_at,
             tombstoned_at: erasure.tombstoned_at,
             key_destroyed_at,
-            rows_purged_at: purged_at.filter(|_| erasure.is_purged),
+            rows_purged_at: after.filter(|_| erasure.is_purged),
+            root_renewed_at: erasure.root_renewed_at.or(renewed_at),
             items: erasure.items,
+        }
+    }
+
+    /// The same at `now`, when the root was renewed since the key was destroyed.
+    #[must_use]
+    pub fn renewed(self, now: Timestamp) -> Self {
+        let renewed_at = self.key_destroyed_at.map(|destroyed| destroyed.max(now));
+        Self {
+            root_renewed_at: self.root_renewed_at.or(renewed_at),
+            ..self
         }
     }
 
     /// How deep the erasure goes.
     pub const fn level(&self) -> ErasureLevel {
-        ErasureLevel::of(self.commitment.as_ref())
+        ErasureLevel::of(self.commitment.as_ref(), self.root_renewed_at)
     }
 
     /// When the last snapshot of the keyring that can hold the key has expired, if snapshots are kept
-    /// for `horizon` at most.
+    /// for `horizon` at most, or no snapshot could be opened any more.
     pub fn unreadable_everywhere_by(&self, horizon: Duration) -> Option<Timestamp> {
-        self.key_destroyed_at.map(|at| at.later(horizon))
+        let expired = self.key_destroyed_at.map(|at| at.later(horizon));
+        let times = [expired, self.root_renewed_at];
+        times.into_iter().flatten().min()
     }
 
     /// What contradicts itself in it, if anything does: times that come before their causes, or a state
@@ -236,6 +269,12 @@ impl Receipt {
         if self.commitment.is_some() != destroyed.is_some() {
             return Some("a key is destroyed if there was one, and only then");
         }
+        if self
+            .root_renewed_at
+            .is_some_and(|at| destroyed.is_none_or(|before| at < before))
+        {
+            return Some("the root is renewed after the key is destroyed, and not without that");
+        }
         let state = match (purged, destroyed) {
             (Some(_), _) => ReceiptState::Complete,
             (None, Some(_)) => ReceiptState::Destroyed,
@@ -246,22 +285,27 @@ impl Receipt {
 
     /// The latest time that it speaks of as past.
     pub fn latest(&self) -> Timestamp {
-        let times = [self.key_destroyed_at, self.rows_purged_at];
+        let times = [
+            self.key_destroyed_at,
+            self.rows_purged_at,
+            self.root_renewed_at,
+        ];
         times
             .into_iter()
             .flatten()
             .fold(self.tombstoned_at, Timestamp::max)
     }
 
-    /// Whether `self` says what `first`, an earlier statement of the same receipt, has left open, and
-    /// contradicts nothing in it.
-    pub fn completes(&self, first: &Self) -> bool {
-        let first = Self {
+    /// Whether `self` says something that `earlier`, a statement of the same receipt, has left open, and
+    /// takes back or changes nothing in it: so a level only rises.
+    pub fn follows(&self, earlier: &Self) -> bool {
+        let next = Self {
             state: self.state,
-            rows_purged_at: self.rows_purged_at,
-            ..first.clone()
+            rows_purged_at: earlier.rows_purged_at.or(self.rows_purged_at),
+            root_renewed_at: earlier.root_renewed_at.or(self.root_renewed_at),
+            ..earlier.clone()
         };
-        self.state == ReceiptState::Complete && first == *self
+        next == *self && next != *earlier
     }
 }
 
@@ -326,7 +370,9 @@ mod tests {
             requested_at: Timestamp::from_micros(10),
             tombstoned_at: Timestamp::from_micros(20),
             key_destroyed_at: None,
+            root_renewed_at: None,
             is_purged: false,
+            is_renewed: false,
             items: ItemsBucket::of(12),
         }
     }
@@ -373,7 +419,13 @@ mod tests {
         let at = Timestamp::from_micros;
         let right = Receipt::at(at(30), &erasure(), [2; 32]);
         assert_eq!(right.contradiction(), None);
-        let wrong: [fn(&mut Receipt); 6] = [
+        let wrong: [fn(&mut Receipt); 8] = [
+            |receipt| receipt.root_renewed_at = Some(Timestamp::from_micros(29)),
+            |receipt| {
+                receipt.root_renewed_at = Some(Timestamp::from_micros(40));
+                receipt.key_destroyed_at = None;
+                receipt.commitment = None;
+            },
             |receipt| receipt.requested_at = Timestamp::from_micros(21),
             |receipt| receipt.key_destroyed_at = Some(Timestamp::from_micros(19)),
             |receipt| receipt.key_destroyed_at = None,
@@ -398,11 +450,67 @@ mod tests {
             ..erasure()
         };
         let last = Receipt::at(at(40), &again, [2; 32]);
-        assert!(last.completes(&first));
-        assert!(!first.completes(&first), "it says nothing new");
+        assert!(last.follows(&first));
+        assert!(!first.follows(&first), "it says nothing new");
+        assert!(!first.follows(&last), "it says less");
         let other = Receipt::at(at(40), &again, [3; 32]);
-        assert!(!other.completes(&first), "it is about something else");
+        assert!(!other.follows(&first), "it is about something else");
         assert_eq!((first.latest(), last.latest()), (at(30), at(40)));
+    }
+
+    #[test]
+    fn the_renewal_of_the_root_is_said_once_whatever_else_is_said_when() {
+        let at = Timestamp::from_micros;
+        let first = Receipt::at(at(30), &erasure(), [2; 32]);
+        assert_eq!(first.level().name(), "L2");
+        let renewed = Erasure {
+            key_destroyed_at: first.key_destroyed_at,
+            is_renewed: true,
+            ..erasure()
+        };
+        let second = Receipt::at(at(40), &renewed, [2; 32]);
+        assert_eq!(second, first.clone().renewed(at(40)));
+        assert_eq!(second.level().name(), "L3");
+        assert_eq!(second.state, ReceiptState::Destroyed);
+        assert_eq!(
+            (second.root_renewed_at, second.latest()),
+            (Some(at(40)), at(40))
+        );
+        assert_eq!(second.contradiction(), None);
+        assert!(second.follows(&first));
+        assert!(!first.follows(&second), "a level never falls");
+        let later = Erasure {
+            root_renewed_at: second.root_renewed_at,
+            is_purged: true,
+            ..renewed
+        };
+        let last = Receipt::at(at(50), &later, [2; 32]);
+        assert_eq!(last.root_renewed_at, Some(at(40)));
+        assert!(last.follows(&second) && last.follows(&first));
+        assert_eq!(last.clone().renewed(at(60)), last, "it was said before");
+        let mut moved = last.clone();
+        moved.root_renewed_at = Some(at(41));
+        assert!(!moved.follows(&second), "a time that was said stays");
+    }
+
+    #[test]
+    fn a_renewed_root_makes_snapshots_unreadable_before_they_expire() {
+        let at = Timestamp::from_micros;
+        let hour = Duration::from_hours(1);
+        let first = Receipt::at(at(30), &erasure(), [2; 32]);
+        let expired = at(30).later(hour);
+        assert_eq!(first.unreadable_everywhere_by(hour), Some(expired));
+        let soon = first.clone().renewed(at(40));
+        assert_eq!(soon.unreadable_everywhere_by(hour), Some(at(40)));
+        let late = first.renewed(expired.later(hour));
+        assert_eq!(late.unreadable_everywhere_by(hour), Some(expired));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_renews_no_root_before_the_key_is_destroyed() {
+        let first = Receipt::at(Timestamp::from_micros(30), &erasure(), [2; 32]);
+        let renewed = first.clone().renewed(Timestamp::from_micros(5));
+        assert_eq!(renewed.root_renewed_at, first.key_destroyed_at);
     }
 
     #[test]
@@ -449,6 +557,7 @@ mod tests {
         let erasure = Erasure {
             commitment: None,
             is_purged: true,
+            is_renewed: true,
             ..erasure()
         };
         let receipt = Receipt::at(Timestamp::from_micros(30), &erasure, [2; 32]);

@@ -37,9 +37,9 @@ impl fmt::Debug for Notary {
 #[error("the secret cannot be a signing key")]
 pub struct BadSeed;
 
-/// A receipt that is to be carried over makes no sense.
+/// What a receipt has said before makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("receipt {receipt} cannot be carried into the log: its member `{member}` cannot be read")]
+#[error("receipt {receipt} cannot say more: in what it has said `{member}` cannot be read")]
 pub struct Unreadable {
     receipt: ReceiptId,
     member: &'static str,
@@ -155,6 +155,14 @@ impl Notary {
                 let of = Stated::Event(event.id);
                 return Ok(Said::new(of, event.at, &said.canonical(place)));
             }
+            Due::Renewed { receipt, said } => {
+                let said = carried_over(*receipt, said)?;
+                Statement {
+                    receipt: said.receipt.renewed(now),
+                    snapshots_kept: said.snapshots_kept,
+                    speaker: self.speaker(self.build.clone()),
+                }
+            }
         };
         let receipt = &statement.receipt;
         let of = Stated::Receipt {
@@ -162,6 +170,7 @@ impl Notary {
             project: receipt.project,
             state: receipt.state,
             key_destroyed_at: receipt.key_destroyed_at,
+            root_renewed_at: receipt.root_renewed_at,
         };
         Ok(Said::new(of, receipt.latest(), &statement.canonical(place)))
     }
@@ -244,7 +253,7 @@ impl Said {
     }
 }
 
-/// Reads a receipt of before there was a log.
+/// Reads what a receipt has said before.
 fn carried_over(receipt: ReceiptId, json: &str) -> Result<Statement, Unreadable> {
     let unreadable = |member| Unreadable { receipt, member };
     let value = Canonical::read(json).map_err(|_| unreadable("v"))?;

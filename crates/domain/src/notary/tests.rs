@@ -15,6 +15,8 @@ fn erasure() -> Erasure {
         requested_at: Timestamp::from_micros(10),
         tombstoned_at: Timestamp::from_micros(20),
         key_destroyed_at: None,
+        root_renewed_at: None,
+        is_renewed: false,
         is_purged: true,
         items: ItemsBucket::of(3),
     }
@@ -96,6 +98,7 @@ fn a_receipt_of_before_there_was_a_log_comes_into_it_as_it_is() {
         project: ProjectId(1),
         state: ReceiptState::Complete,
         key_destroyed_at: Some(Timestamp::from_micros(30)),
+        root_renewed_at: None,
     };
     assert_eq!(entry.of, stated);
     let (mut said, mut wanted) = (

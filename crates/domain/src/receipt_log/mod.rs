@@ -92,6 +92,8 @@ pub enum Stated {
         state: ReceiptState,
         /// What it says of the key.
         key_destroyed_at: Option<Timestamp>,
+        /// What it says of the root.
+        root_renewed_at: Option<Timestamp>,
     },
     /// An event, which waits no more to be stated.
     Event(EventId),

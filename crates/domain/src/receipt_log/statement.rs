@@ -6,18 +6,10 @@ use super::merkle::Hash;
 use crate::canonical::Canonical;
 use crate::clock::Timestamp;
 use crate::ids::ReceiptId;
-use crate::model::{ItemsBucket, ProjectId, Receipt, ReceiptState, hex, unhex};
+use crate::model::{ErasureLevel, ItemsBucket, ProjectId, Receipt, ReceiptState, hex, unhex};
 
 /// What a receipt of this form calls itself.
 pub(super) const FORM: &str = "erasure-receipt/1";
-/// What a receipt does not speak of. A closed list: nobody's data comes into it.
-const EXCLUSIONS: [&str; 5] = [
-    "copies that clients have",
-    "what model providers keep",
-    "exports, and backups of the keyring, from before the request",
-    "logs of reverse proxies",
-    "snapshots of the machine",
-];
 const SHA256: &str = "sha256:";
 
 /// Where an entry stands.
@@ -52,13 +44,19 @@ impl Statement {
     pub(crate) fn canonical(&self, place: Place) -> Canonical {
         let receipt = &self.receipt;
         let everywhere = receipt.unreadable_everywhere_by(self.snapshots_kept);
-        let times = [
+        let mut times = vec![
             ("requested", time(Some(receipt.requested_at))),
             ("tombstoned", time(Some(receipt.tombstoned_at))),
             ("key_destroyed", time(receipt.key_destroyed_at)),
             ("rows_purged", time(receipt.rows_purged_at)),
             ("unreadable_everywhere_by", time(everywhere)),
         ];
+        // Only where there is something to say: earlier versions know no such member.
+        times.extend(
+            receipt
+                .root_renewed_at
+                .map(|at| ("root_renewed", time(Some(at)))),
+        );
         let mut statement = Canonical::object([
             ("v", Canonical::text(FORM)),
             ("id", Canonical::Text(receipt.id.text())),
@@ -75,7 +73,7 @@ impl Statement {
             ("items", Canonical::Text(receipt.items.name())),
             (
                 "exclusions",
-                Canonical::List(EXCLUSIONS.map(Canonical::text).into()),
+                Canonical::List(exclusions(receipt).map(Canonical::text).into()),
             ),
         ]);
         self.speaker.insert(&mut statement);
@@ -130,6 +128,24 @@ impl Speaker {
     }
 }
 
+/// What a receipt does not speak of. A closed list: nobody's data comes into it.
+fn exclusions(receipt: &Receipt) -> [&'static str; 5] {
+    let copies = match receipt.level() {
+        ErasureLevel::Unreachable | ErasureLevel::KeyOverwritten => {
+            "exports, and backups of the keyring, from before the request"
+        }
+        // No backup of the keyring opens it.
+        ErasureLevel::RootRenewed => "exports from before the request",
+    };
+    [
+        "copies that clients have",
+        "what model providers keep",
+        copies,
+        "logs of reverse proxies",
+        "snapshots of the machine",
+    ]
+}
+
 impl Place {
     /// Adds where a statement stands to it.
     pub(super) fn insert(self, statement: &mut Canonical) {
@@ -166,6 +182,7 @@ fn read_receipt(value: &Canonical) -> Result<Receipt, &'static str> {
         tombstoned_at: needed("tombstoned")?,
         key_destroyed_at: read_time(times, "key_destroyed")?,
         rows_purged_at: read_time(times, "rows_purged")?,
+        root_renewed_at: read_later_time(times, "root_renewed")?,
         items: ItemsBucket::parse(named("items")?).ok_or("items")?,
     })
 }
@@ -187,6 +204,17 @@ pub(super) fn read_time(
         Some(Canonical::Null) => Ok(None),
         Some(Canonical::Integer(micros)) => Ok(Some(Timestamp::from_micros(*micros))),
         _ => Err(key),
+    }
+}
+
+/// A time, or none where there is no such member. The error is the member's name.
+fn read_later_time(
+    value: &Canonical,
+    key: &'static str,
+) -> Result<Option<Timestamp>, &'static str> {
+    match value.get(key) {
+        None => Ok(None),
+        Some(_) => read_time(value, key)?.ok_or(key).map(Some),
     }
 }
 
@@ -232,6 +260,7 @@ mod tests {
                 tombstoned_at: at(20),
                 key_destroyed_at: Some(at(30)),
                 rows_purged_at: Some(at(40)),
+                root_renewed_at: None,
                 items: ItemsBucket::of(12),
             },
             snapshots_kept: Duration::from_mins(1),
@@ -249,10 +278,19 @@ mod tests {
 
     #[test]
     fn a_statement_is_read_back_from_its_text() {
+        let at = Timestamp::from_micros;
         let written = statement().canonical(PLACE);
         let read = Canonical::read(&written.to_string()).unwrap();
         assert_eq!(Statement::read(&read), Ok(statement()));
         assert_eq!(Place::read(&read), Ok(PLACE));
+        let mut renewed = statement();
+        renewed.receipt = renewed.receipt.renewed(at(50));
+        let said = renewed.canonical(PLACE);
+        assert_eq!(Statement::read(&said), Ok(renewed));
+        let text = (written.to_string(), said.to_string());
+        let backups = "backups of the keyring";
+        assert!(text.0.contains(backups) && !text.1.contains(backups));
+        assert!(text.1.contains("\"level\":\"L3\"") && text.1.contains("\"root_renewed\":50"));
         let mut unsealed = statement();
         unsealed.receipt.commitment = None;
         unsealed.receipt.key_destroyed_at = None;
@@ -279,6 +317,12 @@ mod tests {
         assert_eq!(wrong("items", Canonical::Null), Some("items"));
         let kept = "keyring_snapshots_kept_s";
         assert_eq!(wrong(kept, Canonical::Integer(-1)), Some(kept));
+        let times = statement().canonical(PLACE);
+        let mut times = times.get("times_us").unwrap().clone();
+        times.insert("root_renewed", Canonical::Null);
+        assert_eq!(wrong("times_us", times.clone()), Some("root_renewed"));
+        times.insert("root_renewed", Canonical::Integer(50));
+        assert_eq!(wrong("times_us", times), Some("level"));
         let other = wrong(kept, Canonical::Integer(61));
         assert_eq!(other, Some("unreadable_everywhere_by"));
         assert_eq!(wrong("more", Canonical::Null), None, "others are let be");

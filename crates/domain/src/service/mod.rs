@@ -208,6 +208,10 @@ fn fault(error: StoreError) -> Error {
         StoreError::Changed => Fault::Conflict(Conflict::Contended),
         StoreError::Held => Fault::Conflict(Conflict::Held),
         StoreError::Unavailable { .. } => return Error::caused_by(Fault::StoreDown, error),
+        StoreError::FixedRoot => {
+            let feature = "the renewal of the root key";
+            return Error::caused_by(Fault::Unsupported { feature }, error);
+        }
         StoreError::IdClash
         | StoreError::StaleItemId { .. }
         | StoreError::NoKey

@@ -11,7 +11,7 @@ use crate::receipt_log::{
     BATCH_ENTRIES_MAX, CHECKPOINT_EVERY, LogHead, LoggedBatch, NewBatch, PublicKey,
 };
 use crate::secret::Secret;
-use crate::store::StoreError;
+use crate::store::{RootRenewal, StoreError};
 use crate::sync::aside;
 
 /// Receipts that are read at once for a list.
@@ -32,8 +32,8 @@ pub struct LogExport {
 }
 
 impl Service {
-    /// Signs every receipt that has something new to say: first that the key is destroyed, then that
-    /// all rows are gone. Gives the number of statements.
+    /// Signs every receipt that has something new to say: that the key is destroyed, that all rows are
+    /// gone, that the root was renewed. Gives the number of statements.
     pub async fn sign_receipts(&self) -> Result<u64, Error> {
         let mut count = 0;
         loop {
@@ -140,6 +140,12 @@ impl Service {
             next: 0,
             end: head.tree.size(),
         })
+    }
+
+    /// Replaces the root that all keys are sealed under, so that no copy of them from before opens what
+    /// was deleted before the call. The receipts of that say so when they are signed next.
+    pub async fn renew_root(&self) -> Result<RootRenewal, Error> {
+        self.store().renew_root().await.map_err(fault)
     }
 
     /// The key that verifies receipts.

@@ -49,6 +49,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Receipts,
     },
+    /// Replace the root key and destroy the old one, so that no copy of the keyring from before opens what
+    /// was deleted since
+    Rekey {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Look for keys and rows that should not be there, and for content that is not sealed
     Audit(Audit),
     /// Copy the data, while a server runs too, and apart from them the keyring for a day

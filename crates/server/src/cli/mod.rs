@@ -130,6 +130,7 @@ fn translate(command: Command) -> anyhow::Result<(Common, Wanted)> {
         Command::Erase(erase) => translate_erase(erase),
         Command::Hold { command } => translate_hold(command),
         Command::Receipts { command } => translate_receipts(command)?,
+        Command::Rekey { common } => (common, Wanted::RenewRoot),
         Command::Audit(audit) => {
             let also: Result<_, _> = audit.also.iter().map(absolute).collect();
             (audit.common, Wanted::Audit { also: also? })

@@ -138,7 +138,7 @@ impl Config {
                  `model.url` and set `model.name = \"echo\"`"
             );
         }
-        Ok(())
+        self.keyring.check()
     }
 }
 

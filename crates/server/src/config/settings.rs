@@ -6,10 +6,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::bail;
 use parlance_dialects::HttpOptions;
 use parlance_domain::secret::Secret;
 use serde::{Deserialize, Deserializer};
 use toml::Value;
+
+/// Minutes between renewals of the root key, where it can be renewed.
+const REKEY_MINUTES: u64 = 60;
 
 /// Every setting, as its path in the file. A variable is the path in capitals after `PARLANCE_`,
 /// with `_` for the dot.
@@ -28,6 +32,8 @@ const PATHS: &[&str] = &[
     "keyring.root_command",
     "retention.days",
     "retention.projects",
+    "keyring.rekey_minutes",
+    "keyring.rekey_strict",
     "http.body_bytes_max",
     "http.header_timeout_s",
     "http.body_timeout_s",
@@ -62,9 +68,10 @@ pub(super) fn value_of(path: &str, text: &str) -> Value {
         _ => {}
     }
     let read = match path {
-        "strict_names" => text.parse().map(Value::Boolean).ok(),
+        "strict_names" | "keyring.rekey_strict" => text.parse().map(Value::Boolean).ok(),
         "workers"
         | "retention.days"
+        | "keyring.rekey_minutes"
         | "http.body_bytes_max"
         | "http.header_timeout_s"
         | "http.body_timeout_s"
@@ -152,6 +159,39 @@ pub(crate) struct KeyringSettings {
     /// The program that keeps the root key, with its first arguments; it is called with `get`, `put`
     /// or `destroy` after them.
     pub(crate) root_command: Vec<String>,
+    /// Minutes between renewals of the root key; 0 is never.
+    rekey_minutes: Option<u64>,
+    /// Renew the root key with every delete, before its answer.
+    pub(crate) rekey_strict: bool,
+}
+
+impl KeyringSettings {
+    /// How often the root key is renewed in the background; never if none.
+    pub(crate) fn rekey_every(&self) -> Option<Duration> {
+        let default = if self.root_command.is_empty() {
+            0
+        } else {
+            REKEY_MINUTES
+        };
+        let minutes = self.rekey_minutes.unwrap_or(default);
+        (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
+    }
+
+    /// Refuses to renew what cannot be renewed, rather than pretend to.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if !self.root_command.is_empty() {
+            return Ok(());
+        }
+        let wanted = match (self.rekey_strict, self.rekey_minutes) {
+            (true, _) => "keyring.rekey_strict",
+            (false, Some(1..)) => "keyring.rekey_minutes",
+            (false, None | Some(0)) => return Ok(()),
+        };
+        bail!(
+            "`{wanted}` needs `keyring.root_command`: a root key in a file cannot be destroyed for certain, \
+             so that erasure stays at level L2"
+        );
+    }
 }
 
 /// How long conversations are kept that nobody changes.

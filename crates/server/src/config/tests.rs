@@ -43,6 +43,8 @@ fn every_setting_can_be_set_by_its_variable() {
         ("PARLANCE_WORKERS", "3"),
         ("PARLANCE_KEYRING_MIRROR", "/mnt/keys"),
         ("PARLANCE_KEYRING_ROOT_COMMAND", "keeper --for parlance"),
+        ("PARLANCE_KEYRING_REKEY_MINUTES", "0"),
+        ("PARLANCE_KEYRING_REKEY_STRICT", "false"),
     ] {
         load("", &[(name, value)], &Overrides::default()).expect(name);
     }
@@ -122,5 +124,30 @@ fn a_retention_that_would_be_thought_to_hold_and_does_not_is_refused() {
         "[retention.projects]\na = true",
     ] {
         assert!(load(wrong, &[], &Overrides::default()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn the_root_key_is_renewed_every_hour_where_it_can_be_and_not_said_to_be_elsewhere() {
+    let every = |file: &str| {
+        let config = load(file, &[], &Overrides::default()).expect(file);
+        let every = config.keyring.rekey_every();
+        every.map(|every| every.as_secs())
+    };
+    let command = "[keyring]\nroot_command = [\"keeper\"]\n";
+    assert_eq!(every(""), None);
+    assert_eq!(every(command), Some(3_600));
+    for (minutes, wanted) in [(0, None), (5, Some(300))] {
+        let file = format!("{command}rekey_minutes = {minutes}");
+        assert_eq!(every(&file), wanted);
+    }
+    assert_eq!(every("[keyring]\nrekey_minutes = 0"), None);
+    for wrong in ["rekey_minutes = 5", "rekey_strict = true"] {
+        let file = format!("[keyring]\n{wrong}");
+        let error = load(&file, &[], &Overrides::default()).expect_err(wrong);
+        assert!(
+            error.to_string().contains("needs `keyring.root_command`"),
+            "{error}"
+        );
     }
 }

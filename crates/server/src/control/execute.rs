@@ -84,6 +84,7 @@ pub(super) async fn execute(
         Command::BackUp { to, snapshot_hours } => {
             return upkeep.back_up(to, snapshot_hours).await;
         }
+        Command::RenewRoot => return receipts::renew_root(service).await,
     };
     text.map(Output::from)
 }

@@ -75,6 +75,8 @@ pub(crate) enum Command {
     ExportReceipts,
     /// Show the key that verifies receipts.
     ShowReceiptsKey,
+    /// Replace the root key.
+    RenewRoot,
     /// Look for what should not be; in these files and folders too.
     Audit { also: Vec<PathBuf> },
     /// Make a backup in a folder, with a snapshot of the keyring that may be kept for so many hours.

@@ -1,10 +1,11 @@
 //! Receipts of erasures, as operators see them.
 
 use parlance_domain::fault::Chain;
+use parlance_domain::store::RootRenewal;
 use parlance_domain::{Project, ReceiptId, Service};
 
 use super::execute::{failed, line, time};
-use super::{Output, Refusal};
+use super::{Output, Piece, Refusal};
 
 /// One line each, oldest first: id, state, level, time of the tombstone.
 pub(super) async fn list(service: &Service, project: &Project) -> Result<String, Refusal> {
@@ -47,6 +48,17 @@ pub(super) async fn show(
 pub(super) async fn export(service: &Service) -> Result<Output, Refusal> {
     let export = service.export_receipts().await.map_err(failed)?;
     Ok(Output::Log(Box::new(export)))
+}
+
+/// Replaces the root key, and lets the receipts say so that can.
+pub(super) async fn renew_root(service: &Service) -> Result<Output, Refusal> {
+    let renewal = service.renew_root().await.map_err(failed)?;
+    sign(service).await?;
+    let note = match renewal {
+        RootRenewal::Done => "the root key is replaced, and the old one destroyed",
+        RootRenewal::NothingDeleted => "nothing was deleted since the root key was replaced",
+    };
+    Ok(Output::Said([Piece::Note(note.to_owned())].into(), None))
 }
 
 /// Nobody who asks right after a delete has to wait for the signer's next round.

@@ -18,5 +18,6 @@ mod process;
 mod receipt_log;
 mod receipts;
 mod receipts_http;
+mod rekey;
 mod start;
 mod streams;

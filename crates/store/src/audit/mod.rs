@@ -15,6 +15,7 @@ mod search;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parlance_domain::{ConversationId, Id, ProjectId};
 use rusqlite::Connection;
@@ -205,7 +206,7 @@ pub(crate) struct Subject<'a> {
 /// refers to.
 pub fn audit_stopped(
     dir: &Path,
-    root: Box<dyn Root>,
+    root: Arc<dyn Root>,
     also: &[PathBuf],
 ) -> Result<Report, AuditError> {
     let (db, store, mark) = sqlite::open_as_it_is(dir)?;

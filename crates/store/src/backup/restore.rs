@@ -35,7 +35,7 @@ pub struct Restore<'a> {
     /// The keyring's mirror, if it has one.
     pub mirror: Option<&'a Path>,
     /// Who keeps the root key of a keyring in this folder.
-    pub root: &'a dyn Fn(&Path) -> Box<dyn Root>,
+    pub root: &'a dyn Fn(&Path) -> Arc<dyn Root>,
     /// The time.
     pub now: Timestamp,
     /// The id of the event that the log of receipts gets.

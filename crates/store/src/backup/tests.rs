@@ -114,7 +114,7 @@ impl Bench {
             accept_expired,
             replace: true,
             mirror: None,
-            root: &|folder| Box::new(RootFile::beside(folder, None)),
+            root: &|folder| Arc::new(RootFile::beside(folder, None)),
             now: self.clock.now(),
             event: self.ids.next(),
         };

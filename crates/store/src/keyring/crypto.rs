@@ -60,6 +60,11 @@ impl RecordKey {
         }
     }
 
+    /// The key itself, for whoever keeps the root.
+    pub(super) fn bytes(&self) -> &[u8; KEY] {
+        &self.0
+    }
+
     /// Fills a key where it will stay: one that is moved leaves its bytes behind.
     fn made<E>(fill: impl FnOnce(&mut [u8; KEY]) -> Result<(), E>) -> Result<Arc<Self>, E> {
         let mut key = Arc::new(Self(Zeroizing::new([0; KEY])));

@@ -107,11 +107,26 @@ pub enum KeyringError {
     /// It was compared with the database before.
     #[error("the keyring is settled with the database already")]
     Settled,
+    /// The process is about to end.
+    #[error("the keyring is being closed")]
+    Closed,
     /// The operating system gives no random bits.
     #[error("the operating system gives no random bits")]
     Random,
+    /// The root key cannot be replaced, because it is a file.
+    #[error(
+        "the root key is a file, which cannot be destroyed for certain: let a program keep it in a \
+         vault, and name that as `keyring.root_command`"
+    )]
+    FixedRoot,
+    /// The program of the root does not do what it has to while one root takes another's place.
+    #[error(
+        "the program of `keyring.root_command` does not {0}, so that the root cannot be renewed: see what \
+         docs/configuration.md asks of it"
+    )]
+    OneRoot(&'static str),
     /// The root key cannot be had.
-    #[error("could not get the root key")]
+    #[error("could not get, keep or destroy the root key")]
     Root(#[from] RootError),
     /// A file cannot be opened or read. Nothing is lost by trying again.
     #[error("could not {during} `{}`", .path.display())]
@@ -169,4 +184,15 @@ pub(super) fn writing(during: &'static str, path: &Path) -> impl FnOnce(io::Erro
         path,
         source,
     }
+}
+
+/// A file that cannot grow has lost nothing: the header does not count what was to come.
+pub(super) fn no_room(error: KeyringError) -> KeyringError {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    if let KeyringError::Broken { source, .. } = &error
+        && matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    {
+        return KeyringError::Empty(source.kind().into());
+    }
+    error
 }

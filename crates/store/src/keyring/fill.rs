@@ -1,10 +1,10 @@
 //! Fills slots ahead, so that taking a key costs no disk access.
 
-use std::io;
 use std::sync::{Arc, PoisonError};
 
+use super::error::no_room;
 use super::files::Files;
-use super::format::{self, Header, SEGMENT, narrow, segment_of};
+use super::format::{self, Header, SEGMENT, Segment, first_place, narrow, segment_of};
 use super::stock::{Stock, runs};
 use super::{Fresh, KeyRef, Keyring, KeyringError, Mark, RecordKey, Writer, locked};
 
@@ -69,8 +69,8 @@ impl Keyring {
         }
         let free = locked(&self.stock).free.len();
         let segment = if free < FREE_MIN {
-            match self.prepare_segment(&writer.header) {
-                Ok(key) => Some(key),
+            match self.prepare_segment(writer) {
+                Ok(segment) => Some(segment),
                 Err(KeyringError::Empty(_) | KeyringError::Exhausted) if free > 0 => None,
                 Err(error) => return Err(error),
             }
@@ -88,22 +88,31 @@ impl Keyring {
     }
 
     /// Makes room for one more segment, which nothing counts yet.
-    fn prepare_segment(&self, header: &Header) -> Result<Arc<RecordKey>, KeyringError> {
-        let segment = header.segments;
+    fn prepare_segment(&self, writer: &mut Writer) -> Result<Segment, KeyringError> {
+        let number = writer.header.segments;
         // The last slot needs a number, too.
-        if segment >= u32::MAX / format::SLOTS {
+        if number >= u32::MAX / format::SLOTS {
             return Err(KeyringError::Exhausted);
         }
-        let key = RecordKey::generate()?;
-        let record = format::record(&self.root, &self.store, segment, &key)?;
-        let grow = |files: &Files| {
-            files.write_record(segment, &record)?;
-            files.write_slots(segment * format::SLOTS, &vec![0; SEGMENT])
+        let segment = Segment {
+            key: RecordKey::generate()?,
+            frame: writer.frames.take(),
         };
-        self.copies().try_for_each(grow).map_err(no_room)?;
-        self.copies().try_for_each(Files::sync_records)?;
+        let side = writer.header.side();
+        let record = format::record(&writer.root, &self.store, number, &segment)?;
+        let grow = |files: &Files| {
+            files.write_records(side, number, &record)?;
+            files.write_slots(first_place(segment.frame), &vec![0; SEGMENT])
+        };
+        let grown = self.copies().try_for_each(grow).map_err(no_room);
+        if grown.is_err() {
+            writer.frames.give(segment.frame);
+        }
+        grown?;
+        self.copies()
+            .try_for_each(|files| files.sync_records(side))?;
         self.copies().try_for_each(Files::sync_slots)?;
-        Ok(key)
+        Ok(segment)
     }
 
     /// Writes and syncs an epoch that is later by an odd number, and counts the new segment if there is one.
@@ -111,37 +120,60 @@ impl Keyring {
         &self,
         writer: &mut Writer,
         by: u64,
-        segment: Option<Arc<RecordKey>>,
+        segment: Option<Segment>,
     ) -> Result<(), KeyringError> {
-        if !writer.durable {
-            // The next copy overwrites the one before this, so this one has to be on the disk for
-            // certain: that it was read does not say so.
-            self.write_headers(&writer.header, &writer.bytes)?;
-            writer.durable = true;
-        }
-        let mut header = writer.header;
-        header.epoch = header
-            .epoch
-            .checked_add(by)
-            .ok_or(KeyringError::Exhausted)?;
+        let mut header = self.next_header(writer, by)?;
         header.segments += u32::from(segment.is_some());
-        let bytes = header.encode(&self.root, &self.secret)?;
-        self.write_headers(&header, &bytes)?;
-        writer.header = header;
-        writer.bytes = bytes;
+        let root = Arc::clone(&writer.root);
+        self.advance(writer, header, root)?;
         let grown = segment.is_some();
         self.segments
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .extend(segment);
-        let mut stock = locked(&self.stock);
-        stock.mark = Mark {
+        if grown {
+            locked(&self.stock).free.push_segment();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the header which holds is on the disk: that it was read does not say so.
+    pub(super) fn keep_header(&self, writer: &mut Writer) -> Result<(), KeyringError> {
+        if !writer.durable {
+            self.write_headers(&writer.header, &writer.bytes)?;
+            writer.durable = true;
+        }
+        Ok(())
+    }
+
+    /// What the header says next, with a new epoch. Its copy overwrites the one before the present one,
+    /// which is on the disk when this returns.
+    pub(super) fn next_header(&self, writer: &mut Writer, by: u64) -> Result<Header, KeyringError> {
+        self.keep_header(writer)?;
+        let mut header = writer.header;
+        header.epoch = header
+            .epoch
+            .checked_add(by)
+            .ok_or(KeyringError::Exhausted)?;
+        Ok(header)
+    }
+
+    /// Writes and syncs a header, sealed under a root, which holds from then on.
+    pub(super) fn advance(
+        &self,
+        writer: &mut Writer,
+        header: Header,
+        root: Arc<RecordKey>,
+    ) -> Result<(), KeyringError> {
+        let bytes = header.encode(&root, &self.secret)?;
+        self.write_headers(&header, &bytes)?;
+        writer.header = header;
+        writer.bytes = bytes;
+        writer.root = root;
+        locked(&self.stock).mark = Mark {
             epoch: header.epoch,
             segments: header.segments,
         };
-        if grown {
-            stock.free.push_segment();
-        }
         Ok(())
     }
 
@@ -156,24 +188,28 @@ impl Keyring {
         self.copies().try_for_each(Files::sync_header)
     }
 
-    /// Makes keys for these slots, writes and syncs them.
+    /// Makes keys for these slots, writes and syncs them. While a renewal is under way some are written
+    /// to where they will be, too.
     fn seal_slots(&self, writer: &Writer, slots: &[u32]) -> Result<Vec<Fresh>, KeyringError> {
         let generation = writer.header.epoch;
         let mut fresh = Vec::with_capacity(slots.len());
         let mut writes = Vec::new();
         for (first, count) in runs(slots.iter().copied()) {
-            let mut bytes = Vec::with_capacity(narrow(count) * format::SLOT);
+            let mut keys = Vec::with_capacity(narrow(count));
             for slot in first..first + count {
-                let at = KeyRef { slot, generation };
-                let key = RecordKey::generate()?;
-                let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-                let segment = segments
-                    .get(narrow(segment_of(slot)))
-                    .ok_or(KeyringError::Impossible(at))?;
-                bytes.extend(format::slot(segment, &self.store, at, &key)?);
-                fresh.push((at, key));
+                keys.push((KeyRef { slot, generation }, RecordKey::generate()?));
             }
-            writes.push((first, bytes));
+            let own = self.segment_with(first)?;
+            let next = writer.moving.get(&segment_of(first));
+            let next = next.filter(|_| !writer.has_switched);
+            for segment in std::iter::once(&own).chain(next) {
+                let mut bytes = Vec::with_capacity(keys.len() * format::SLOT);
+                for (at, key) in &keys {
+                    bytes.extend(format::slot(&segment.key, &self.store, *at, key)?);
+                }
+                writes.push((segment.place_of(first), bytes));
+            }
+            fresh.extend(keys);
         }
         {
             let _alone = self
@@ -188,15 +224,4 @@ impl Keyring {
         self.copies().try_for_each(Files::sync_slots)?;
         Ok(fresh)
     }
-}
-
-/// A file that cannot grow has lost nothing: the header does not count what was to come.
-fn no_room(error: KeyringError) -> KeyringError {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    if let KeyringError::Broken { source, .. } = &error
-        && matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-    {
-        return KeyringError::Empty(source.kind().into());
-    }
-    error
 }

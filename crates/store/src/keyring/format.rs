@@ -7,8 +7,9 @@ use ring::digest::{SHA256, digest};
 use super::crypto::{RecordKey, WRAPPED};
 use super::{KeyRef, KeyringError};
 
-/// The version that this program writes.
-pub(super) const VERSION: u32 = 1;
+/// The newest version that this program writes and reads. A keyring whose root was never renewed has
+/// version 1, which lacks the number of renewals.
+pub(super) const VERSION: u32 = 2;
 /// Slots of a segment.
 pub(super) const SLOTS: u32 = 1_024;
 /// Bytes of a slot.
@@ -24,9 +25,40 @@ pub(super) const HEADER_STEP: usize = 4_096;
 /// Bytes of a copy that say something.
 pub(super) const HEADER: usize = CLEAR + WRAPPED + 32;
 /// Bytes of a copy before the sealed secret.
-const CLEAR: usize = 40;
+const CLEAR: usize = 48;
+/// The same in version 1.
+const CLEAR_1: usize = 40;
 /// How a copy of the header begins.
 const MAGIC: [u8; 8] = *b"PARLKEYS";
+
+/// One of two places for what a renewal of the root writes anew as a whole: it goes where the present
+/// one is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    First,
+    Second,
+}
+
+/// A segment while the keyring is open.
+#[derive(Clone)]
+pub(super) struct Segment {
+    /// What its slots are sealed under.
+    pub(super) key: Arc<RecordKey>,
+    /// Which part of the file they stand in, by segments' lengths.
+    pub(super) frame: u32,
+}
+
+impl Segment {
+    /// Where a slot of the segment stands, counted in slots.
+    pub(super) fn place_of(&self, slot: u32) -> u64 {
+        first_place(self.frame) + u64::from(slot % SLOTS)
+    }
+}
+
+/// Where a frame's first slot stands, counted in slots.
+pub(super) fn first_place(frame: u32) -> u64 {
+    u64::from(frame) * u64::from(SLOTS)
+}
 
 /// What the header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +69,8 @@ pub(super) struct Header {
     pub(super) epoch: u64,
     /// How many segments there are.
     pub(super) segments: u32,
+    /// How often the root was replaced.
+    pub(super) renewals: u64,
 }
 
 /// A copy of the header as it was read.
@@ -48,15 +82,26 @@ pub(super) struct Copy {
 }
 
 impl Header {
-    fn clear(&self) -> [u8; CLEAR] {
-        let parts: [&[u8]; 5] = [
-            &MAGIC,
-            &VERSION.to_be_bytes(),
-            &self.segments.to_be_bytes(),
-            &self.store,
-            &self.epoch.to_be_bytes(),
-        ];
-        joined(&parts)
+    /// Where its root and its segments' records are.
+    pub(super) const fn side(&self) -> Side {
+        if self.renewals.is_multiple_of(2) {
+            Side::First
+        } else {
+            Side::Second
+        }
+    }
+
+    fn clear(&self) -> Vec<u8> {
+        let version: u32 = if self.renewals == 0 { 1 } else { VERSION };
+        let mut clear = MAGIC.to_vec();
+        clear.extend(version.to_be_bytes());
+        clear.extend(self.segments.to_be_bytes());
+        clear.extend(self.store);
+        clear.extend(self.epoch.to_be_bytes());
+        if self.renewals > 0 {
+            clear.extend(self.renewals.to_be_bytes());
+        }
+        clear
     }
 
     /// The copy to write. The secret is sealed for all that stands before it, so that whoever opens it
@@ -66,10 +111,11 @@ impl Header {
         root: &RecordKey,
         secret: &RecordKey,
     ) -> Result<[u8; HEADER], KeyringError> {
-        let clear = self.clear();
-        let wrapped = root.wrap(&clear, secret)?;
-        let sum = digest(&SHA256, &joined::<{ CLEAR + WRAPPED }>(&[&clear, &wrapped]));
-        Ok(joined(&[&clear, &wrapped, sum.as_ref()]))
+        let mut said = self.clear();
+        let wrapped = root.wrap(&said, secret)?;
+        said.extend(wrapped);
+        let sum = digest(&SHA256, &said);
+        Ok(joined(&[&said, sum.as_ref()]))
     }
 
     /// Where its copy goes: not where the one before it stands.
@@ -86,21 +132,28 @@ impl Copy {
     /// What stands in `bytes`; none if it was never or not wholly written.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER] = bytes.first_chunk()?;
-        let (said, sum) = bytes.split_at_checked(CLEAR + WRAPPED)?;
-        let (magic, rest) = said.split_first_chunk::<8>()?;
+        let (magic, rest) = bytes.split_first_chunk::<8>()?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let version = u32::from_be_bytes(*version);
+        let (said, sum) = bytes.split_at_checked(clear_bytes(version) + WRAPPED)?;
+        let sum: &[u8; 32] = sum.first_chunk()?;
         if *magic != MAGIC || digest(&SHA256, said).as_ref() != sum {
             return None;
         }
-        let (version, rest) = rest.split_first_chunk()?;
         let (segments, rest) = rest.split_first_chunk()?;
         let (store, rest) = rest.split_first_chunk()?;
-        let (epoch, _) = rest.split_first_chunk()?;
+        let (epoch, rest) = rest.split_first_chunk()?;
+        let renewals = match version {
+            1 => 0,
+            _ => u64::from_be_bytes(*rest.first_chunk()?),
+        };
         Some(Self {
-            version: u32::from_be_bytes(*version),
+            version,
             header: Header {
                 store: *store,
                 epoch: u64::from_be_bytes(*epoch),
                 segments: u32::from_be_bytes(*segments),
+                renewals,
             },
             bytes: *bytes,
         })
@@ -108,14 +161,29 @@ impl Copy {
 
     /// The store's secret; none if it is sealed under another root.
     pub(super) fn secret(&self, root: &RecordKey) -> Option<Arc<RecordKey>> {
-        let (clear, rest) = self.bytes.split_at_checked(CLEAR)?;
+        let (clear, rest) = self.bytes.split_at_checked(clear_bytes(self.version))?;
         root.unwrap(clear, rest)
     }
 }
 
-/// What a segment's key is sealed for.
-fn segment_place(store: &[u8; 16], segment: u32) -> [u8; 28] {
-    joined(&[b"segment\0", store, &segment.to_be_bytes()])
+/// Bytes of a copy before the sealed secret.
+const fn clear_bytes(version: u32) -> usize {
+    match version {
+        1 => CLEAR_1,
+        _ => CLEAR,
+    }
+}
+
+/// What a segment's key is sealed for. A frame that is not the segment's first one is part of it, so that
+/// nobody reads another frame's zeros for wiped slots.
+fn segment_place(store: &[u8; 16], segment: u32, frame: u32) -> Vec<u8> {
+    let mut place = b"segment\0".to_vec();
+    place.extend(store);
+    place.extend(segment.to_be_bytes());
+    if frame != segment {
+        place.extend(frame.to_be_bytes());
+    }
+    place
 }
 
 /// What a slot's key is sealed for.
@@ -132,21 +200,32 @@ fn slot_place(store: &[u8; 16], key: KeyRef) -> [u8; 33] {
 pub(super) fn record(
     root: &RecordKey,
     store: &[u8; 16],
-    segment: u32,
-    key: &RecordKey,
+    number: u32,
+    segment: &Segment,
 ) -> Result<[u8; RECORD], KeyringError> {
-    let wrapped = root.wrap(&segment_place(store, segment), key)?;
-    Ok(joined(&[&wrapped]))
+    let place = segment_place(store, number, segment.frame);
+    let wrapped = root.wrap(&place, &segment.key)?;
+    // Nothing where the segment is in the frame of its own number, as all are at first.
+    let frame = segment.frame ^ number;
+    Ok(joined(&[&wrapped, &frame.to_be_bytes()]))
 }
 
-/// A segment's key; none if the record is damaged.
+/// A segment; none if the record is damaged.
 pub(super) fn open_record(
     root: &RecordKey,
     store: &[u8; 16],
-    segment: u32,
-    record: &[u8],
-) -> Option<Arc<RecordKey>> {
-    root.unwrap(&segment_place(store, segment), record)
+    number: u32,
+    record: &[u8; RECORD],
+) -> Option<Segment> {
+    let frame = frame_of(number, record)?;
+    let key = root.unwrap(&segment_place(store, number, frame), record)?;
+    Some(Segment { key, frame })
+}
+
+/// The frame that a record names, whether the record is damaged or not.
+pub(super) fn frame_of(number: u32, record: &[u8; RECORD]) -> Option<u32> {
+    let frame: &[u8; 4] = record.last_chunk()?;
+    Some(u32::from_be_bytes(*frame) ^ number)
 }
 
 /// A filled slot.
@@ -181,9 +260,9 @@ pub(super) const fn segment_of(slot: u32) -> u32 {
     slot / SLOTS
 }
 
-/// Where a slot begins in its file.
-pub(super) fn slot_offset(slot: u32) -> u64 {
-    u64::from(slot) * widen(SLOT)
+/// Where the slot at a place begins in its file.
+pub(super) fn slot_offset(place: u64) -> u64 {
+    place.saturating_mul(widen(SLOT))
 }
 
 /// Where a segment's record begins in its file.

@@ -25,18 +25,21 @@
 //! | bytes | what |
 //! |---|---|
 //! | 8 | `PARLKEYS` |
-//! | 4 | version, 1 |
+//! | 4 | version: 1 as long as the root was never renewed, then 2 |
 //! | 4 | segments |
 //! | 16 | the store's id |
 //! | 8 | epoch |
+//! | 8 | renewals of the root so far; not in version 1 |
 //! | 60 | the store's secret, sealed under the root for all of the above: nonce 12, secret 32, tag 16 |
 //! | 32 | SHA-256 of all of the above |
 //!
-//! `segments`, 64 bytes each: the segment's key, sealed under the root for store and segment (60), spare.
+//! `segments`, 64 bytes each: the segment's key, sealed under the root for store, segment and frame (60), and
+//! the frame XOR the segment's number (4). After an odd number of renewals it is `segments-2` that holds.
 //!
-//! `slots`, 80 bytes each, 1,024 a segment: generation 8, the key sealed under the segment's for store,
-//! slot and generation (60), spare. All zero: wiped, or never filled. Both files grow by whole segments,
-//! written and synced before the header counts them.
+//! `slots`, 80 bytes each, 1,024 a frame: generation 8, the key sealed under the segment's for store,
+//! slot and generation (60), spare. All zero: wiped, or never filled. A segment stands in one frame; at first
+//! in the one of its own number, and elsewhere after a renewal has given it a new key. Both files grow by
+//! whole segments, written and synced before the header counts them.
 //!
 //! Disks write sectors of 512 bytes whole. Nothing depends on more: a slot may be torn, and is then
 //! either not handed out yet or being wiped.
@@ -50,6 +53,7 @@ mod fill;
 mod format;
 mod mirror;
 mod open;
+mod rekey;
 mod root;
 mod settle;
 mod snapshot;
@@ -59,8 +63,9 @@ mod wipe;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -72,11 +77,13 @@ use crate::sync::{AtomicBool, Condvar, Mutex, MutexGuard, RwLock};
 use cache::{Cache, Found};
 use disk::Disk;
 use files::Files;
-use format::{HEADER, Header, generation, narrow, open_slot, segment_of};
-use stock::Stock;
+use format::{HEADER, Header, Segment, generation, narrow, open_slot, segment_of};
+use rekey::Renewing;
+use stock::{Frames, Stock};
 
 pub use crypto::{KeyError, RecordKey};
 pub use error::KeyringError;
+pub use rekey::Rekeyed;
 pub use root::{Root, RootCommand, RootError, RootFile};
 pub use snapshot::{Census, Snapshot, Standing};
 pub use wipe::InUse;
@@ -105,7 +112,7 @@ pub struct Options {
     /// The directory of a second copy, best on another disk. One that is empty is filled.
     pub mirror: Option<PathBuf>,
     /// Who keeps the root key.
-    pub root: Box<dyn Root>,
+    pub root: Arc<dyn Root>,
 }
 
 /// The keys of a store. All methods can be called from many threads; those that wait for a disk say so.
@@ -113,11 +120,14 @@ pub struct Keyring {
     main: Files,
     mirror: Option<Files>,
     store: [u8; 16],
-    root: Arc<RecordKey>,
     secret: Arc<RecordKey>,
-    /// The segments' keys. Also fences the slots: whoever reads one holds it shared until the key is in
-    /// the cache, whoever overwrites some holds it alone until the cache has forgotten them.
-    segments: RwLock<Vec<Arc<RecordKey>>>,
+    /// The segments. Also fences the slots: whoever reads one holds it shared until the key is in the
+    /// cache, whoever overwrites some holds it alone until the cache has forgotten them.
+    segments: RwLock<Vec<Segment>>,
+    /// Who keeps the root.
+    roots: Arc<dyn Root>,
+    /// Held while the root is renewed, and taken first.
+    renewing: Mutex<Renewing>,
     /// Held while files are written and synced.
     writer: Mutex<Writer>,
     /// Held for moments only, and taken last.
@@ -127,13 +137,25 @@ pub struct Keyring {
     broken: AtomicBool,
 }
 
-/// What is known of the header file.
+/// What those who write know of the files.
 struct Writer {
     header: Header,
     /// The copy of the header that holds, as it was written.
     bytes: [u8; HEADER],
     /// Whether this process has seen it become durable. What was read may have been in memory alone.
     durable: bool,
+    /// What the header and the segments are sealed under.
+    root: Arc<RecordKey>,
+    frames: Frames,
+    /// Segments in which something was wiped since they were given their keys, or may have been.
+    wiped: BTreeSet<u32>,
+    /// While a renewal is under way, where else segments stand: until it has switched, where they will
+    /// be, then where they were.
+    moving: BTreeMap<u32, Segment>,
+    /// Whether the renewal that is under way has switched.
+    has_switched: bool,
+    /// A renewal has begun, and the root before it may not be destroyed yet.
+    is_renewing: bool,
 }
 
 /// A key that was just filled.
@@ -242,8 +264,9 @@ impl Keyring {
         let segment = segments
             .get(narrow(segment_of(key.slot)))
             .ok_or(KeyringError::Impossible(key))?;
-        let slot = match (self.main.read_slot(key.slot), &self.mirror) {
-            (Err(_), Some(mirror)) => mirror.read_slot(key.slot)?,
+        let place = segment.place_of(key.slot);
+        let slot = match (self.main.read_slot(place), &self.mirror) {
+            (Err(_), Some(mirror)) => mirror.read_slot(place)?,
             (slot, _) => slot?,
         };
         let found = generation(&slot);
@@ -253,10 +276,10 @@ impl Keyring {
         if found < key.generation {
             return Err(self.older(found, key.generation));
         }
-        let opened = open_slot(segment, &self.store, key, &slot);
+        let opened = open_slot(&segment.key, &self.store, key, &slot);
         let opened = match (opened, &self.mirror) {
             (None, Some(mirror)) => {
-                open_slot(segment, &self.store, key, &mirror.read_slot(key.slot)?)
+                open_slot(&segment.key, &self.store, key, &mirror.read_slot(place)?)
             }
             (opened, _) => opened,
         };
@@ -308,6 +331,16 @@ impl Keyring {
             self.broken.store(true, Ordering::Release);
         }
         result
+    }
+
+    /// The segment that a slot is in.
+    fn segment_with(&self, slot: u32) -> Result<Segment, KeyringError> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let found = segments.get(narrow(segment_of(slot)));
+        found.cloned().ok_or(KeyringError::Impossible(KeyRef {
+            slot,
+            generation: 0,
+        }))
     }
 
     fn copies(&self) -> impl Iterator<Item = &Files> {

@@ -1,7 +1,10 @@
 //! Makes and opens keyrings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use crate::sync::{AtomicBool, Condvar, Mutex, RwLock};
 
@@ -9,13 +12,10 @@ use super::cache::Cache;
 use super::crypto::random;
 use super::disk::Disk;
 use super::files::Files;
-use super::format::{self, Copy, Header};
-use super::mirror;
-use super::stock::Stock;
-use super::{Keyring, KeyringError, Mark, Options, Root, RootError, Writer};
-use super::{RecordKey, stock::Slots};
-
-use zeroize::Zeroizing;
+use super::format::{Copy, HEADER, Header, Segment, Side};
+use super::rekey::Renewing;
+use super::stock::{Frames, Slots, Stock};
+use super::{Keyring, KeyringError, Mark, Options, RecordKey, Root, RootError, Writer, mirror};
 
 /// See [`Keyring::create`].
 pub(super) fn create(
@@ -54,6 +54,7 @@ pub(super) fn create(
         store,
         epoch: 0,
         segments: 0,
+        renewals: 0,
     };
     let bytes = header.encode(&root, &secret)?;
     // One after the other: whoever finds the mirror finds the keyring.
@@ -63,12 +64,15 @@ pub(super) fn create(
         files.sync_header()?;
         files.sync_names(disk)?;
     }
-    let writer = Writer {
+    let opened = Opened {
         header,
         bytes,
         durable: true,
+        root,
+        secret,
+        segments: Vec::new(),
     };
-    let keyring = assemble((main, mirror), writer, (root, secret), Vec::new());
+    let keyring = assemble((main, mirror), opened, options)?;
     super::locked(&keyring.stock).settled = true;
     Ok(keyring)
 }
@@ -116,59 +120,64 @@ pub(super) fn open(
 ) -> Result<Keyring, KeyringError> {
     let absent = || KeyringError::Absent(dir.to_owned());
     let main = Files::open(disk, dir)?.ok_or_else(absent)?;
-    let mut copy = own_header(&main, &store)?;
+    let copy = own_header(&main, &store)?;
     let mirror = match &options.mirror {
         Some(mirror) => Files::open(disk, mirror)?,
         None => None,
     };
-    let (mirror, other) = match mirror.map(|files| (own_header(&files, &store), files)) {
-        Some((Ok(other), mirror)) => (Some(mirror), Some(other)),
+    let mirror = match mirror.map(|files| (own_header(&files, &store), files)) {
+        Some((Ok(other), mirror)) => Some((mirror, other)),
         // Its making was cut off: of a mirror that was ever finished one header is intact.
-        Some((Err(KeyringError::Torn { .. } | KeyringError::Shorter { .. }), _)) | None => {
-            (None, None)
-        }
+        Some((Err(KeyringError::Torn { .. } | KeyringError::Shorter { .. }), _)) | None => None,
         Some((Err(error), _)) => return Err(error),
     };
-    let root_bytes = options.root.get()?;
+    let mut main = (main, copy);
+    let newest = match &mirror {
+        Some((_, other)) if is_newer(&other.header, &main.1.header) => other.clone(),
+        _ => main.1.clone(),
+    };
+    let keeper = keeper(&*options.root, &newest.header)?;
+    let root_bytes = keeper.get()?;
     let root = RecordKey::from_bytes(&root_bytes);
-    let secret = opened(&main, &copy, &root)?;
-    let plan = match (&mirror, &other) {
-        (Some(mirror), Some(other)) => {
-            let other_secret = opened(mirror, other, &root)?;
-            if other_secret.commitment() != secret.commitment() {
-                return Err(mirror::contradiction(&main, mirror, "header", 0));
-            }
-            let plan = mirror::Plan::make((&main, &copy.header), (mirror, &other.header), &root)?;
-            if other.header.epoch > copy.header.epoch {
-                copy = other.clone();
-            }
-            Some(plan)
-        }
-        _ => None,
+    let step = match &mirror {
+        Some(mirror) => mirror::Step::between(&main, mirror, &root)?,
+        None => mirror::Step::alone(&main, &root)?,
     };
-    check_mark(dir, &copy.header, expected)?;
-    let segments = if let Some(plan) = &plan {
-        plan.segment_keys()
-    } else {
-        main.check_lengths(&copy.header)?;
-        segment_keys(&main, &copy.header, &root)?
-    };
+    check_mark(dir, &newest.header, expected)?;
     // Nothing has been changed so far, and nothing can be refused any more.
-    let mirror = match (mirror, plan, &options.mirror) {
-        (Some(mirror), Some(plan), _) => {
-            plan.apply(&main, &mirror, &copy)?;
+    main.0.complete(disk)?;
+    let mirror = match (mirror, &options.mirror) {
+        (Some((mut mirror, _)), _) => {
+            mirror.complete(disk)?;
+            step.take(&main.0, &mirror, &newest)?;
             Some(mirror)
         }
-        (_, _, Some(path)) => Some(mirror::fill(disk, &main, path, &copy)?),
-        _ => None,
+        (None, Some(path)) => Some(mirror::fill(disk, &main.0, path, &newest, &step.segments)?),
+        (None, None) => None,
     };
-    options.root.complete(&root_bytes)?;
-    let writer = Writer {
-        header: copy.header,
-        bytes: copy.bytes,
+    keeper.complete(&root_bytes)?;
+    let opened = Opened {
+        header: newest.header,
+        bytes: newest.bytes,
         durable: false,
+        root,
+        secret: step.secret,
+        segments: step.segments,
     };
-    Ok(assemble((main, mirror), writer, (root, secret), segments))
+    assemble((main.0, mirror), opened, options)
+}
+
+/// Whether one header is of a later time than another of the same keyring.
+fn is_newer(one: &Header, other: &Header) -> bool {
+    (one.renewals, one.epoch) > (other.renewals, other.epoch)
+}
+
+/// Who keeps the root that a header is sealed under.
+fn keeper<'a>(root: &'a dyn Root, header: &Header) -> Result<&'a dyn Root, KeyringError> {
+    match header.side() {
+        Side::First => Ok(root),
+        Side::Second => root.second().ok_or(KeyringError::FixedRoot),
+    }
 }
 
 /// The header, if it is this store's.
@@ -178,11 +187,6 @@ fn own_header(files: &Files, store: &[u8; 16]) -> Result<Copy, KeyringError> {
         return Ok(copy);
     }
     Err(KeyringError::Foreign(files.dir.clone()))
-}
-
-fn opened(files: &Files, copy: &Copy, root: &RecordKey) -> Result<Arc<RecordKey>, KeyringError> {
-    copy.secret(root)
-        .ok_or_else(|| KeyringError::RootDoesNotOpen(files.dir.clone()))
 }
 
 fn check_mark(dir: &Path, header: &Header, expected: Mark) -> Result<(), KeyringError> {
@@ -203,31 +207,22 @@ fn check_mark(dir: &Path, header: &Header, expected: Mark) -> Result<(), Keyring
     Ok(())
 }
 
-fn segment_keys(
-    files: &Files,
-    header: &Header,
-    root: &RecordKey,
-) -> Result<Vec<Arc<RecordKey>>, KeyringError> {
-    let key = |segment| {
-        let record = files.read_record(segment)?;
-        format::open_record(root, &header.store, segment, &record).ok_or_else(|| {
-            KeyringError::Torn {
-                path: files.dir.clone(),
-                what: "segment",
-                number: segment,
-            }
-        })
-    };
-    (0..header.segments).map(key).collect()
+/// What was found of a keyring, or made.
+struct Opened {
+    header: Header,
+    bytes: [u8; HEADER],
+    durable: bool,
+    root: Arc<RecordKey>,
+    secret: Arc<RecordKey>,
+    segments: Vec<Segment>,
 }
 
 fn assemble(
     (main, mirror): (Files, Option<Files>),
-    writer: Writer,
-    (root, secret): (Arc<RecordKey>, Arc<RecordKey>),
-    segments: Vec<Arc<RecordKey>>,
-) -> Keyring {
-    let header = writer.header;
+    opened: Opened,
+    options: &Options,
+) -> Result<Keyring, KeyringError> {
+    let header = opened.header;
     let stock = Stock {
         free: Slots::none_of(header.segments),
         mark: Mark {
@@ -236,17 +231,34 @@ fn assemble(
         },
         ..Stock::default()
     };
-    Keyring {
+    let mut frames = main.frames()?;
+    if let Some(mirror) = &mirror {
+        frames = frames.max(mirror.frames()?);
+    }
+    let writer = Writer {
+        header,
+        bytes: opened.bytes,
+        durable: opened.durable,
+        root: opened.root,
+        frames: Frames::around(&opened.segments, frames),
+        // Nobody has noted what was wiped before.
+        wiped: (0..header.segments).collect(),
+        moving: BTreeMap::new(),
+        has_switched: false,
+        is_renewing: false,
+    };
+    Ok(Keyring {
         main,
         mirror,
         store: header.store,
-        root,
-        secret,
-        segments: RwLock::new(segments),
+        secret: opened.secret,
+        segments: RwLock::new(opened.segments),
+        roots: Arc::clone(&options.root),
+        renewing: Mutex::new(Renewing::default()),
         writer: Mutex::new(writer),
         stock: Mutex::new(stock),
         wanted: Condvar::new(),
         cache: Cache::new(),
         broken: AtomicBool::new(false),
-    }
+    })
 }

@@ -64,7 +64,7 @@ pub enum RootError {
     Failed {
         /// The program.
         program: PathBuf,
-        /// `get`, `put` or `destroy`.
+        /// What it was told to do.
         verb: &'static str,
         /// How it ended.
         status: std::process::ExitStatus,
@@ -81,6 +81,12 @@ pub trait Root: Send + Sync {
 
     /// Destroys the root key, so that nobody has it any more. Nothing to destroy is no error.
     fn destroy(&self) -> Result<(), RootError>;
+
+    /// A second place for a root key, apart from this one. Without it the root cannot be renewed: the
+    /// next one has to be kept before this one is destroyed.
+    fn second(&self) -> Option<&dyn Root> {
+        None
+    }
 
     /// Called with the root key when it has opened a keyring: copies of it that are missing can be made.
     fn complete(&self, _key: &[u8; KEY]) -> Result<(), RootError> {
@@ -240,23 +246,61 @@ fn folder(path: &Path) -> &Path {
 /// It is called, without a shell, with its arguments and then one of
 /// * `get`: writes the key as 64 hexadecimal digits to its standard output, or nothing if there is none;
 /// * `put`: reads the key so from its standard input, and has made it durable when it ends;
-/// * `destroy`: destroys the key with all its versions.
+/// * `destroy`: destroys the key with all its versions;
+/// * `get-second`, `put-second`, `destroy-second`: the same for a second key, apart from the first. Only
+///   where the root is renewed.
 ///
 /// It ends with 0, or it has failed. What it writes is never logged; its standard error goes nowhere.
 pub struct RootCommand {
+    keeper: Keeper,
+    second: Keeper,
+}
+
+/// A program, and what it is told for one of its two keys.
+struct Keeper {
     program: PathBuf,
     arguments: Vec<String>,
+    verbs: [&'static str; 3],
 }
 
 impl RootCommand {
     /// The program and its own arguments.
     pub fn new(program: impl Into<PathBuf>, arguments: Vec<String>) -> Self {
+        let program = program.into();
         Self {
-            program: program.into(),
-            arguments,
+            keeper: Keeper {
+                program: program.clone(),
+                arguments: arguments.clone(),
+                verbs: ["get", "put", "destroy"],
+            },
+            second: Keeper {
+                program,
+                arguments,
+                verbs: ["get-second", "put-second", "destroy-second"],
+            },
         }
     }
+}
 
+impl Root for RootCommand {
+    fn get(&self) -> Result<Zeroizing<[u8; KEY]>, RootError> {
+        self.keeper.get()
+    }
+
+    fn put(&self, key: &[u8; KEY]) -> Result<(), RootError> {
+        self.keeper.put(key)
+    }
+
+    fn destroy(&self) -> Result<(), RootError> {
+        self.keeper.destroy()
+    }
+
+    fn second(&self) -> Option<&dyn Root> {
+        Some(&self.second)
+    }
+}
+
+impl Keeper {
     fn run(
         &self,
         verb: &'static str,
@@ -296,9 +340,10 @@ impl RootCommand {
     }
 }
 
-impl Root for RootCommand {
+impl Root for Keeper {
     fn get(&self) -> Result<Zeroizing<[u8; KEY]>, RootError> {
-        let answer = self.run("get", "")?;
+        let [get, ..] = self.verbs;
+        let answer = self.run(get, "")?;
         let name = || format!("the program `{}`", self.program.display());
         if answer
             .iter()
@@ -310,11 +355,13 @@ impl Root for RootCommand {
     }
 
     fn put(&self, key: &[u8; KEY]) -> Result<(), RootError> {
-        self.run("put", &encode(key)).map(drop)
+        let [_, put, _] = self.verbs;
+        self.run(put, &encode(key)).map(drop)
     }
 
     fn destroy(&self) -> Result<(), RootError> {
-        self.run("destroy", "").map(drop)
+        let [.., destroy] = self.verbs;
+        self.run(destroy, "").map(drop)
     }
 }
 

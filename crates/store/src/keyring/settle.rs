@@ -34,7 +34,7 @@ impl Keyring {
             epoch: writer.header.epoch,
             segments: writer.header.segments,
         };
-        let generations = generations(&self.main, mark.segments)?;
+        let generations = self.generations(&self.main, mark.segments)?;
         let mut kept = Slots::none_of(mark.segments);
         let mut erased = Vec::new();
         for key in live {
@@ -47,6 +47,9 @@ impl Keyring {
                 found => return Err(self.older(found, key.generation)),
             }
         }
+        // First: otherwise the power may bring back a header from before a renewal, whose frames are about to
+        // be overwritten, and whose root may soon be destroyed.
+        self.keep_header(writer)?;
         let free = kept.complement();
         // All of them, those too that read as empty: an earlier process may have ended because it could
         // not sync just these, and what is read is then in memory and not on the disk.
@@ -57,7 +60,8 @@ impl Keyring {
                 generation: mark.epoch,
             })
             .collect();
-        self.overwrite(&wiped)?;
+        self.overwrite(writer, &wiped)?;
+        self.clear_free_frames(writer)?;
         let mut stock = locked(&self.stock);
         stock.free = free;
         stock.returned.clear();
@@ -66,18 +70,37 @@ impl Keyring {
         self.wanted.notify_all();
         Ok(erased)
     }
-}
 
-/// The generations of all slots of a copy.
-pub(super) fn generations(files: &Files, segments: u32) -> Result<Vec<u64>, KeyringError> {
-    let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
-    let mut bytes = vec![0; SEGMENT];
-    for segment in 0..segments {
-        files.read_slots(segment * SLOTS, &mut bytes)?;
-        all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
-            0 if slot.iter().any(|byte| *byte != 0) => TORN,
-            found => found,
-        }));
+    /// Overwrites what a renewal that was cut off may have left: of its frames nobody knows whether they
+    /// were cleared on the disk.
+    fn clear_free_frames(&self, writer: &Writer) -> Result<(), KeyringError> {
+        if writer.frames.free().is_empty() {
+            return Ok(());
+        }
+        for frame in writer.frames.free() {
+            self.copies()
+                .try_for_each(|files| files.clear_frame(*frame))?;
+        }
+        self.copies().try_for_each(Files::sync_slots)
     }
-    Ok(all)
+
+    /// The generations of all slots of a copy.
+    pub(super) fn generations(
+        &self,
+        files: &Files,
+        segments: u32,
+    ) -> Result<Vec<u64>, KeyringError> {
+        let mut all = Vec::with_capacity(narrow(segments) * narrow(SLOTS));
+        let mut bytes = vec![0; SEGMENT];
+        for segment in 0..segments {
+            let first = segment * SLOTS;
+            let place = self.segment_with(first)?.place_of(first);
+            files.read_slots(place, &mut bytes)?;
+            all.extend(bytes.chunks(SLOT).map(|slot| match generation(slot) {
+                0 if slot.iter().any(|byte| *byte != 0) => TORN,
+                found => found,
+            }));
+        }
+        Ok(all)
+    }
 }

@@ -58,3 +58,11 @@ impl File for parlance_faultdisk::File {
         self.len()
     }
 }
+
+impl super::Keyring {
+    /// Where a slot stands in its file, counted in slots.
+    pub(crate) fn place_of(&self, slot: u32) -> Option<u64> {
+        let segment = self.segment_with(slot).ok()?;
+        Some(segment.place_of(slot))
+    }
+}

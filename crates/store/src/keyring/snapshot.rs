@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{narrow, widen};
-use super::settle::{TORN, generations};
+use super::settle::TORN;
 use super::{KeyRef, Keyring, KeyringError, Mark, locked};
 
 /// Epochs that a keyring goes on by which may have had another life after its copy was made: more than that
@@ -92,10 +92,10 @@ impl Keyring {
         let writer = locked(&self.writer);
         self.usable()?;
         let segments = writer.header.segments;
-        let generations = generations(&self.main, segments)?;
+        let generations = self.generations(&self.main, segments)?;
         let mut unequal = BTreeMap::new();
         if let Some(mirror) = &self.mirror {
-            let others = self::generations(mirror, segments)?;
+            let others = self.generations(mirror, segments)?;
             let both = (0_u32..).zip(generations.iter().zip(others));
             unequal.extend(
                 both.filter_map(|(slot, (one, other))| (*one != other).then_some((slot, other))),

@@ -1,9 +1,9 @@
 //! What is known of the slots while the keyring is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::format::{SLOTS, narrow, segment_of};
+use super::format::{SLOTS, Segment, narrow, segment_of};
 use super::{KeyRef, Mark, RecordKey};
 
 /// A set of slots: one bit for each slot there is.
@@ -120,12 +120,55 @@ impl Stock {
     }
 }
 
-/// The slots in runs of neighbours: the first of each and how many there are, at most a segment's.
+/// The frames of the file of slots in which no segment is.
+#[derive(Default)]
+pub(super) struct Frames {
+    free: BTreeSet<u32>,
+    /// The first one that the file does not have.
+    end: u32,
+}
+
+impl Frames {
+    /// Of a file with so many frames, and these segments in it.
+    pub(super) fn around(segments: &[Segment], count: u32) -> Self {
+        let used: BTreeSet<u32> = segments.iter().map(|segment| segment.frame).collect();
+        let end = used.last().map_or(0, |last| last.saturating_add(1));
+        let end = end.max(count);
+        Self {
+            free: (0..end).filter(|frame| !used.contains(frame)).collect(),
+            end,
+        }
+    }
+
+    /// One to use: the first, so that the file stays short.
+    pub(super) fn take(&mut self) -> u32 {
+        self.free.pop_first().unwrap_or_else(|| {
+            let frame = self.end;
+            self.end = frame.saturating_add(1);
+            frame
+        })
+    }
+
+    /// Nothing is in this one any more.
+    pub(super) fn give(&mut self, frame: u32) {
+        self.free.insert(frame);
+    }
+
+    /// Those that could be used.
+    pub(super) const fn free(&self) -> &BTreeSet<u32> {
+        &self.free
+    }
+}
+
+/// The slots in runs of neighbours in one segment: the first of each and how many there are.
 pub(super) fn runs(slots: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
     let mut runs: Vec<(u32, u32)> = Vec::new();
     for slot in slots {
         match runs.last_mut() {
-            Some((first, count)) if *count < SLOTS && first.checked_add(*count) == Some(slot) => {
+            Some((first, count))
+                if first.checked_add(*count) == Some(slot)
+                    && segment_of(*first) == segment_of(slot) =>
+            {
                 *count += 1;
             }
             _ => runs.push((slot, 1)),

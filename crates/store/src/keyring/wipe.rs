@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::error::writing;
 use super::files::Files;
-use super::format::{SLOT, generation, narrow};
+use super::format::{SLOT, generation, narrow, segment_of};
 use super::stock::runs;
 use super::{KeyRef, Keyring, KeyringError, Mark, RecordKey, Writer, locked};
 
@@ -36,7 +36,8 @@ impl Keyring {
             self.possible(*key, mark)?;
             // A slot that reads as wiped is overwritten all the same: only a sync that this process has
             // seen says that it is so on the disk.
-            if generation(&self.main.read_slot(key.slot)?) <= key.generation {
+            let place = self.segment_with(key.slot)?.place_of(key.slot);
+            if generation(&self.main.read_slot(place)?) <= key.generation {
                 let last = wanted.entry(key.slot).or_default();
                 *last = key.generation.max(*last);
             }
@@ -45,7 +46,7 @@ impl Keyring {
             .into_iter()
             .map(|(slot, generation)| KeyRef { slot, generation })
             .collect();
-        let in_use = self.overwrite(&wiped)?;
+        let in_use = self.overwrite(writer, &wiped)?;
         let mut stock = locked(&self.stock);
         for KeyRef { slot, .. } in wiped {
             stock.keys.remove(&slot);
@@ -55,14 +56,20 @@ impl Keyring {
         Ok(in_use)
     }
 
-    /// Overwrites slots, which are given once each and rising, forgets what they had up to the
-    /// generation given, syncs and reads back.
-    pub(super) fn overwrite(&self, wiped: &[KeyRef]) -> Result<Vec<InUse>, KeyringError> {
+    /// Overwrites slots, which are given once each and rising, wherever they stand; forgets what they had
+    /// up to the generation given, syncs and reads back.
+    pub(super) fn overwrite(
+        &self,
+        writer: &mut Writer,
+        wiped: &[KeyRef],
+    ) -> Result<Vec<InUse>, KeyringError> {
         if wiped.is_empty() {
             return Ok(Vec::new());
         }
+        let segments = wiped.iter().map(|key| segment_of(key.slot));
+        writer.wiped.extend(segments);
         let mut in_use = Vec::new();
-        let runs = runs(wiped.iter().map(|key| key.slot));
+        let runs = self.places(writer, wiped)?;
         {
             let _alone = self
                 .segments
@@ -82,6 +89,18 @@ impl Keyring {
         self.copies()
             .try_for_each(|files| read_back(files, &runs))?;
         Ok(in_use)
+    }
+
+    /// Where slots stand, in runs: the first place of each and how many there are. While a renewal
+    /// is under way some stand in two places.
+    fn places(&self, writer: &Writer, slots: &[KeyRef]) -> Result<Vec<(u64, u32)>, KeyringError> {
+        let mut places = Vec::new();
+        for (first, count) in runs(slots.iter().map(|key| key.slot)) {
+            places.push((self.segment_with(first)?.place_of(first), count));
+            let moving = writer.moving.get(&segment_of(first));
+            places.extend(moving.map(|other| (other.place_of(first), count)));
+        }
+        Ok(places)
     }
 }
 
@@ -109,7 +128,7 @@ impl InUse {
 }
 
 /// Whether these slots are all zero. It is too late for an error that is not fatal.
-fn read_back(files: &Files, runs: &[(u32, u32)]) -> Result<(), KeyringError> {
+fn read_back(files: &Files, runs: &[(u64, u32)]) -> Result<(), KeyringError> {
     let failed = |source| writing("read back the wiped slots in", &files.dir)(source);
     for (first, count) in runs {
         let mut bytes = vec![0xff; narrow(*count) * SLOT];

@@ -243,7 +243,9 @@ pub(super) fn delete(
         requested_at,
         tombstoned_at: at,
         key_destroyed_at: None,
+        root_renewed_at: None,
         is_purged: true,
+        is_renewed: false,
         items: ItemsBucket::of(next_seq),
     };
     let kept = Receipt {

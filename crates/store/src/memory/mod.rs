@@ -20,7 +20,7 @@ use parlance_domain::model::{
     TurnState, User,
 };
 use parlance_domain::receipt_log::Event;
-use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
 
 use receipts::{Log, Receipt};
 
@@ -237,6 +237,11 @@ impl Store for Memory {
 
     async fn receipts_to_sign(&self, count_max: u32) -> Result<Vec<Due>, StoreError> {
         Ok(receipts::due(&self.state(), count_max))
+    }
+
+    async fn renew_root(&self) -> Result<RootRenewal, StoreError> {
+        // Nothing is sealed.
+        Err(StoreError::FixedRoot)
     }
 
     async fn receipt_of(

@@ -33,7 +33,10 @@ impl Receipt {
         ReceiptEntry {
             id: self.erasure.receipt,
             state: self.state,
-            level: ErasureLevel::of(self.erasure.commitment.as_ref()),
+            level: ErasureLevel::of(
+                self.erasure.commitment.as_ref(),
+                self.erasure.root_renewed_at,
+            ),
             tombstoned_at: self.erasure.tombstoned_at,
         }
     }
@@ -143,12 +146,17 @@ fn advance(state: &mut State, stated: &Stated) -> Result<(), StoreError> {
             project,
             state: says,
             key_destroyed_at,
+            root_renewed_at,
         } => {
             let found = state.receipts.get_mut(&(*project, *receipt));
-            let kept = found.filter(|kept| kept.state < *says);
-            let kept = kept.ok_or(StoreError::Changed)?;
+            let kept = found.ok_or(StoreError::Changed)?;
+            let renews = kept.erasure.root_renewed_at.is_none() && root_renewed_at.is_some();
+            if kept.state > *says || (kept.state == *says && !renews) {
+                return Err(StoreError::Changed);
+            }
             kept.state = *says;
             kept.erasure.key_destroyed_at = *key_destroyed_at;
+            kept.erasure.root_renewed_at = *root_renewed_at;
         }
         Stated::Event(id) => {
             let waiting = state.events.len();

@@ -13,7 +13,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_start.sql"),
     include_str!("../../migrations/sqlite/0002_receipt_log.sql"),
     include_str!("../../migrations/sqlite/0003_events_and_holds.sql"),
-    include_str!("../../migrations/sqlite/0004_erasures.sql"),
+    include_str!("../../migrations/sqlite/0004_root_renewals.sql"),
+    include_str!("../../migrations/sqlite/0005_erasures.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";

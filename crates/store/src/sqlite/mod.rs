@@ -17,6 +17,7 @@ mod pool;
 mod read;
 mod receipts;
 mod references;
+mod rekey;
 mod renew;
 mod sealers;
 mod search;
@@ -43,7 +44,7 @@ use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
     Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
-use parlance_domain::store::{AdminWrite, Batch, Outcome, Store, StoreError};
+use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
@@ -54,7 +55,7 @@ use self::read::Reader;
 use self::references::References;
 use self::value::{Trouble, Who};
 use self::vault::Filler;
-use self::writer::{Ballast, Room, Tools, Writer};
+use self::writer::{Ballast, Room, Tools, Wiped, Writer};
 use crate::erasures::ErasureLog;
 use crate::keyring::{KeyRef, Keyring};
 use crate::seal::Vault;
@@ -101,7 +102,11 @@ impl Sqlite {
         let now = options.clock.now();
         let has_root_file = matches!(options.keys, Keys::Keyring { root: None, .. });
         let vault = Arc::new(match options.keys {
-            Keys::Keyring { root, mirror } => vault::open((dir, &db), root, mirror, host, now)?,
+            Keys::Keyring {
+                root,
+                mirror,
+                renewal,
+            } => vault::open((dir, &db), root, mirror, host, now)?.with_renewal(renewal),
             Keys::None { hashing } => Vault::clear(&hashing),
         });
         let mut log = vault.keyring().map(|keyring| {
@@ -145,9 +150,11 @@ impl Sqlite {
         }
         let thread = self.take_thread();
         let filler = self.take_filler();
+        let vault = Arc::clone(&self.vault);
         let ended = tokio::task::spawn_blocking(move || {
             join(thread);
             drop(filler);
+            vault.end_renewals();
         })
         .await;
         if ended.is_err() {
@@ -240,6 +247,7 @@ impl Drop for Sqlite {
         drop(self.writer.take());
         join(self.take_thread());
         drop(self.take_filler());
+        self.vault.end_renewals();
     }
 }
 
@@ -445,12 +453,16 @@ impl Store for Sqlite {
         let due = self.read("looking for receipts", move |db, _| {
             receipts::due(db, count_max)
         });
-        let due = due.await?;
+        let mut due = due.await?;
         // What a reader sees may be committed without being wiped yet.
-        if !due.is_empty() {
-            self.writer()?.wiped().await?;
+        if !due.is_empty() && self.writer()?.wiped().await? == Wiped::AndRenewed {
+            due.iter_mut().for_each(rekey::is_renewed);
         }
         Ok(due)
+    }
+
+    async fn renew_root(&self) -> Result<RootRenewal, StoreError> {
+        self.replace_root().await
     }
 
     async fn receipt_of(

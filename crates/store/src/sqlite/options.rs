@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parlance_domain::{Clock, SystemClock};
 
 use crate::keyring::Root;
+use crate::seal::Renewal;
 
 /// What an acknowledged write survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +39,11 @@ pub enum Keys {
     /// A keyring in the data directory.
     Keyring {
         /// What opens it; none is a file beside it, readable by its owner alone.
-        root: Option<Box<dyn Root>>,
+        root: Option<Arc<dyn Root>>,
         /// A directory with a second copy, kept in step.
         mirror: Option<PathBuf>,
+        /// When the root is replaced.
+        renewal: Renewal,
     },
     /// Nowhere: content is stored as it is. To measure what sealing costs, never for a server.
     None {
@@ -57,6 +60,7 @@ impl Default for Options {
             keys: Keys::Keyring {
                 root: None,
                 mirror: None,
+                renewal: Renewal::WhenAsked,
             },
             ballast_bytes: 0,
             clock: Arc::new(SystemClock),

@@ -95,26 +95,67 @@ fn events(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
 }
 
 fn statements(db: &Connection, count_max: u32) -> Result<Vec<Due>, Trouble> {
+    let mut select = db.prepare_cached(sql::LAST_RENEWED)?;
+    // Nothing is recorded where there is no keyring.
+    let renewed: i64 = select
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
     let mut select = db.prepare_cached(sql::RECEIPTS_TO_SIGN)?;
-    let rows = select.query_map(params![count_max], |row| {
-        let receipt: ReceiptId = row.get::<_, Bits>(0)?.id();
-        if let Some(json) = row.get(9)? {
-            return Ok(Due::Carried { receipt, json });
-        }
-        let waits: bool = row.get(8)?;
-        Ok(Due::Erasure(Erasure {
-            receipt,
-            project: ProjectId(row.get(1)?),
-            requested_at: time(row.get(2)?),
-            tombstoned_at: time(row.get(3)?),
-            key_destroyed_at: row.get::<_, Option<i64>>(4)?.map(time),
-            items: ItemsBucket::from_digits(row.get(5)?),
-            commitment: row.get(6)?,
-            conversation: row.get::<_, Bits>(7)?.id(),
-            is_purged: !waits,
-        }))
+    let rows = select.query_map(params![count_max, renewed], |row| {
+        let erasure = erasure(row)?;
+        Ok(match row.get(11)? {
+            None => Due::Erasure(erasure),
+            Some(json) => Due::Carried {
+                receipt: erasure.receipt,
+                json,
+            },
+        })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut due: Vec<Due> = rows.collect::<Result<_, _>>()?;
+    let left = count_max.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+    let mut select = db.prepare_cached(sql::RECEIPTS_RENEWED)?;
+    let rows = select.query_map(params![left, renewed], |row| {
+        Ok(match row.get(11)? {
+            None => Due::Erasure(erasure(row)?),
+            Some(said) => Due::Renewed {
+                receipt: row.get::<_, Bits>(0)?.id(),
+                said,
+            },
+        })
+    })?;
+    due.extend(rows.collect::<Result<Vec<_>, _>>()?);
+    Ok(due)
+}
+
+fn erasure(row: &Row<'_>) -> rusqlite::Result<Erasure> {
+    let waits: bool = row.get(9)?;
+    // What a receipt is about that is to be carried over may be forgotten.
+    let conversation: Option<Bits> = row.get(8)?;
+    Ok(Erasure {
+        receipt: row.get::<_, Bits>(0)?.id(),
+        project: ProjectId(row.get(1)?),
+        requested_at: time(row.get(2)?),
+        tombstoned_at: time(row.get(3)?),
+        key_destroyed_at: row.get::<_, Option<i64>>(4)?.map(time),
+        root_renewed_at: row.get::<_, Option<i64>>(5)?.map(time),
+        items: ItemsBucket::from_digits(row.get(6)?),
+        commitment: row.get(7)?,
+        conversation: conversation.unwrap_or(Bits::MIN).id(),
+        is_purged: !waits,
+        is_renewed: row.get(10)?,
+    })
+}
+
+/// The number of the last receipt, as renewals of the root are recorded with.
+pub(super) fn last(db: &Connection) -> Result<i64, Trouble> {
+    Ok(db.query_row(sql::LAST_RECEIPT, [], |row| row.get(0))?)
+}
+
+/// Records that the root was renewed when everything up to this receipt was wiped.
+pub(super) fn record_renewal(db: &Connection, last: i64) -> Result<(), Trouble> {
+    db.execute(sql::RENEWED, params![last])?;
+    Ok(())
 }
 
 pub(super) fn log_head(db: &Connection) -> Result<LogHead, Trouble> {
@@ -171,11 +212,14 @@ pub(super) fn append(db: &Connection, batch: &NewBatch) -> Result<(), Trouble> {
                 project,
                 state,
                 key_destroyed_at,
+                root_renewed_at,
             } => {
                 let (project, receipt) = (project.0, Bits::of(*receipt));
                 let destroyed_at = key_destroyed_at.map(Timestamp::micros);
+                let renewed_at = root_renewed_at.map(Timestamp::micros);
                 let state = number_of(*state);
-                changed(advance.execute(params![project, receipt, state, destroyed_at])?)?;
+                let advanced = params![project, receipt, state, destroyed_at, renewed_at];
+                changed(advance.execute(advanced)?)?;
                 log.execute(params![place, project, receipt, said])?;
             }
             Stated::Event(event) => {
@@ -320,11 +364,12 @@ fn prove(db: &Connection, place: u64, statement: String) -> Result<ProvenEntry, 
 
 fn entry(row: &Row<'_>) -> Result<ReceiptEntry, Trouble> {
     let commitment: Option<[u8; 32]> = row.get(2)?;
+    let renewed_at = row.get::<_, Option<i64>>(3)?.map(time);
     Ok(ReceiptEntry {
         id: row.get::<_, Bits>(0)?.id(),
         state: state(row.get(1)?)?,
-        level: ErasureLevel::of(commitment.as_ref()),
-        tombstoned_at: time(row.get(3)?),
+        level: ErasureLevel::of(commitment.as_ref(), renewed_at),
+        tombstoned_at: time(row.get(4)?),
     })
 }
 

@@ -255,18 +255,42 @@ pub(super) const BEGIN_RECEIPT: &str = "\
     WHERE project = ?1 AND id = ?2";
 
 /// What is to be signed, the oldest first: once when the key is destroyed, if there was one, and once
-/// when no rows wait to be purged. Both parts are read off their index, whatever waits besides.
+/// when no rows wait to be purged. Both parts are read off their index, whatever waits besides. 2 is the
+/// last receipt of before the last renewal of the root.
 pub(super) const RECEIPTS_TO_SIGN: &str = "\
-    SELECT id, project, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
-        waits, carried \
+    SELECT id, project, requested_at, tombstoned_at, destroyed_at, renewed_at, items, commitment, \
+        conversation, waits, rowid <= ?2, carried \
     FROM receipts INDEXED BY receipts_open \
     WHERE state = 0 AND (commitment IS NOT NULL OR carried IS NOT NULL OR NOT waits) \
     UNION ALL \
-    SELECT id, project, requested_at, tombstoned_at, destroyed_at, items, commitment, conversation, \
-        waits, carried \
+    SELECT id, project, requested_at, tombstoned_at, destroyed_at, renewed_at, items, commitment, \
+        conversation, waits, rowid <= ?2, carried \
     FROM receipts INDEXED BY receipts_purged \
     WHERE state = 1 AND NOT waits \
     ORDER BY 1 LIMIT ?1";
+
+/// Receipts of which nothing is to be signed but that the root was renewed since their keys were
+/// destroyed, the oldest first. A complete one goes by what it has said.
+pub(super) const RECEIPTS_RENEWED: &str = "\
+    SELECT id, project, requested_at, tombstoned_at, destroyed_at, renewed_at, items, commitment, \
+        conversation, waits, 1, \
+        CASE WHEN state = 2 THEN \
+            (SELECT statement FROM receipt_log INDEXED BY receipt_log_by_receipt \
+             WHERE receipt = receipts.id ORDER BY place DESC LIMIT 1) END \
+    FROM receipts INDEXED BY receipts_unrenewed \
+    WHERE renewed_at IS NULL AND commitment IS NOT NULL \
+        AND rowid <= ?2 AND (state = 2 OR (state = 1 AND waits)) \
+    ORDER BY rowid LIMIT ?1";
+
+/// The row id of the last receipt of before the last renewal of the root.
+pub(super) const LAST_RENEWED: &str = "SELECT renewed_receipts FROM store";
+
+/// The row id of the last receipt.
+pub(super) const LAST_RECEIPT: &str = "SELECT coalesce(max(rowid), 0) FROM receipts";
+
+/// The root was renewed when everything up to this receipt was wiped.
+pub(super) const RENEWED: &str =
+    "UPDATE store SET renewed_receipts = ?1 WHERE renewed_receipts < ?1";
 
 /// What has happened and is not stated yet, in the order in which it was recorded.
 pub(super) const EVENTS_TO_SIGN: &str = "SELECT event FROM receipt_events ORDER BY number LIMIT ?1";
@@ -278,9 +302,10 @@ pub(super) const EVENT_IS_STATED: &str = "DELETE FROM receipt_events WHERE id = 
 
 /// A receipt says more than before. A complete one is not connected to what it is about any more.
 pub(super) const ADVANCE_RECEIPT: &str = "\
-    UPDATE receipts SET state = ?3, destroyed_at = ?4, carried = NULL, \
+    UPDATE receipts SET state = ?3, destroyed_at = ?4, renewed_at = ?5, carried = NULL, \
         conversation = CASE WHEN ?3 < 2 THEN conversation END \
-    WHERE project = ?1 AND id = ?2 AND state < ?3";
+    WHERE project = ?1 AND id = ?2 \
+        AND (state < ?3 OR (state = ?3 AND renewed_at IS NULL AND ?5 IS NOT NULL))";
 
 /// The rows that a receipt waits for are gone.
 pub(super) const WAITS_NO_MORE: &str =
@@ -328,11 +353,12 @@ pub(super) const RECEIPT_OF: &str = "\
     WHERE project = ?1 AND id BETWEEN ?2 AND ?3 AND owner = ?4 AND (?5 IS NULL OR app = ?5)";
 
 pub(super) const RECEIPTS: &str = "\
-    SELECT id, state, commitment, tombstoned_at FROM receipts \
+    SELECT id, state, commitment, renewed_at, tombstoned_at FROM receipts \
     WHERE project = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 pub(super) const RECEIPT: &str = "\
-    SELECT id, state, commitment, tombstoned_at FROM receipts WHERE project = ?1 AND id = ?2";
+    SELECT id, state, commitment, renewed_at, tombstoned_at FROM receipts \
+    WHERE project = ?1 AND id = ?2";
 
 /// The project of a receipt that has said nothing yet.
 pub(super) const OPEN_RECEIPT: &str =

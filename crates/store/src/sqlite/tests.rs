@@ -189,6 +189,10 @@ fn the_log_of_receipts_is_read_by_places() {
             "receipt_log USING INDEX receipt_log_by_receipt (receipt=?)",
         ),
         (
+            sql::RECEIPTS_RENEWED,
+            "receipts USING INDEX receipts_unrenewed (renewed_at=? AND rowid<?)",
+        ),
+        (
             sql::OPEN_RECEIPT,
             "receipts USING INDEX receipts_open (id=?)",
         ),

@@ -52,7 +52,7 @@ pub(super) fn refuse_orphan(
 /// left on either side.
 pub(super) fn open(
     (dir, db): (&Path, &Connection),
-    root: Option<Box<dyn Root>>,
+    root: Option<Arc<dyn Root>>,
     mirror: Option<PathBuf>,
     host: &Host,
     now: Timestamp,
@@ -64,7 +64,7 @@ pub(super) fn open(
     };
     let root = root.unwrap_or_else(|| {
         let disk = Arc::clone(&host.disk);
-        Box::new(RootFile::beside_on(disk, &folder, mirror.as_deref()))
+        Arc::new(RootFile::beside_on(disk, &folder, mirror.as_deref()))
     });
     let over = |keyring| Vault::over(keyring).with_end(Arc::clone(&host.end));
     let options = Options { mirror, root };

@@ -109,7 +109,7 @@ async fn stopped() -> Stopped {
 impl Stopped {
     fn audit(&self, also: &[PathBuf]) -> Report {
         let root = RootFile::beside(&self.dir.path().join("keyring"), None);
-        audit_stopped(self.dir.path(), Box::new(root), also).unwrap()
+        audit_stopped(self.dir.path(), Arc::new(root), also).unwrap()
     }
 
     fn db(&self) -> Connection {
@@ -281,7 +281,7 @@ async fn the_key_of_a_users_name_comes_into_the_log_of_erasures_and_is_found_if_
     drop(store);
     fs::write(dir.path().join("keyring/slots"), before).unwrap();
     let root = RootFile::beside(&dir.path().join("keyring"), None);
-    let found = audit_stopped(dir.path(), Box::new(root), &[]).unwrap();
+    let found = audit_stopped(dir.path(), Arc::new(root), &[]).unwrap();
     let [Finding::LiveKey { .. }] = found.findings.as_slice() else {
         panic!("{:?}", found.findings);
     };

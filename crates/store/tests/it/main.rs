@@ -9,6 +9,7 @@
 mod audit;
 mod erasing;
 mod receipt_log;
+mod root;
 mod sealed;
 mod sqlite;
 mod turns;

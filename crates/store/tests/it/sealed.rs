@@ -436,7 +436,7 @@ async fn sign(store: &Sqlite) -> Vec<Erasure> {
     store.append_to_log(batch).await.unwrap();
     due.filter_map(|due| match due {
         Due::Erasure(erasure) => Some(erasure),
-        Due::Carried { .. } | Due::Event(_) => None,
+        Due::Carried { .. } | Due::Renewed { .. } | Due::Event(_) => None,
     })
     .collect()
 }

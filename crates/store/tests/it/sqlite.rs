@@ -82,11 +82,12 @@ async fn a_reopened_store_has_everything() {
 }
 
 /// Every file of a store that is in use.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "parlance.db",
     "parlance.db-wal",
     "keyring/header",
     "keyring/segments",
+    "keyring/segments-2",
     "keyring/slots",
     "keyring/root.key",
 ];

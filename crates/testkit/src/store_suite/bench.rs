@@ -265,6 +265,7 @@ pub enum Refusal {
     TurnRunning,
     Changed,
     NameTaken,
+    FixedRoot,
 }
 
 /// The refusal that an error is. Panics if the store has failed instead.
@@ -283,6 +284,7 @@ pub fn refusal(error: &StoreError) -> Refusal {
         StoreError::TurnRunning => Refusal::TurnRunning,
         StoreError::Changed => Refusal::Changed,
         StoreError::NameTaken => Refusal::NameTaken,
+        StoreError::FixedRoot => Refusal::FixedRoot,
         StoreError::Unavailable { .. } | StoreError::Corrupt { .. } => {
             panic!("the store has failed: {error:?}")
         }

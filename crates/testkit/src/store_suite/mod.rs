@@ -167,6 +167,7 @@ macro_rules! store_conformance {
             a_large_conversations_receipt_is_complete_after_the_sweep
             receipts_are_listed_by_project_and_paged
             only_so_many_are_signed_at_once_and_the_oldest_first
+            a_root_that_cannot_be_replaced_is_not_said_to_be
         }
         $crate::store_conformance! { @cases $make, receipt_log:
             a_new_log_is_empty
@@ -174,6 +175,7 @@ macro_rules! store_conformance {
             every_receipt_is_proven_by_its_batch
             a_batch_that_does_not_follow_the_last_is_refused
             a_batch_of_what_was_said_or_is_not_there_is_refused_whole
+            what_is_said_of_the_root_is_said_once
             a_checkpoint_is_kept_with_the_batch_that_it_follows
             an_event_waits_until_it_is_stated_and_comes_before_receipts
             an_event_that_waits_no_more_is_not_stated_again

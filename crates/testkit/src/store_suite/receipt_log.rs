@@ -3,7 +3,7 @@
 use parlance_domain::Timestamp;
 use parlance_domain::ids::{Id, ReceiptId};
 use parlance_domain::model::{Due, Principal, ReceiptState};
-use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, Stated};
+use parlance_domain::receipt_log::{Event, LogEntry, LogHead, LoggedBatch, NewBatch, Stated};
 use parlance_domain::store::StoreError;
 
 use super::bench::{Bench, Refusal};
@@ -47,6 +47,7 @@ fn about(batch: &NewBatch, receipt: ReceiptId) -> Stated {
             project,
             state,
             key_destroyed_at,
+            root_renewed_at: None,
         },
         Stated::Event(_) => panic!("an event has no receipt"),
     }
@@ -159,12 +160,59 @@ pub async fn a_batch_of_what_was_said_or_is_not_there_is_refused_whole(bench: &B
         project: PROJECT,
         state: ReceiptState::Pending,
         key_destroyed_at: None,
+        root_renewed_at: None,
     };
     refused(&bench.store.append_to_log(earlier).await);
     assert_eq!((head(bench).await, logged(bench, 0, 9).await), before);
     let untouched = record(bench, receipt).await.entry.state;
     assert_eq!(untouched, ReceiptState::Pending);
     bench.store.append_to_log(new).await.unwrap();
+}
+
+pub async fn what_is_said_of_the_root_is_said_once(bench: &Bench) {
+    let who = principal("ann");
+    erase(bench, &who, 1).await;
+    let said = batch(bench, 1).await;
+    bench.store.append_to_log(said.clone()).await.unwrap();
+    erase(bench, &who, 3).await;
+    let Stated::Receipt {
+        receipt,
+        project,
+        state,
+        key_destroyed_at,
+        ..
+    } = said.entries[0].of
+    else {
+        panic!("it is a receipt's");
+    };
+    let entry = |renewed_at: Option<i64>| LogEntry {
+        of: Stated::Receipt {
+            receipt,
+            project,
+            state,
+            key_destroyed_at,
+            root_renewed_at: renewed_at.map(Timestamp::from_micros),
+        },
+        statement: said.entries[0].statement.clone(),
+    };
+    for (renewed_at, accepted) in [
+        (None, false),
+        (Some(9), true),
+        (Some(9), false),
+        (None, false),
+    ] {
+        let mut new = batch(bench, 1).await;
+        new.entries[0] = entry(renewed_at);
+        let appended = bench.store.append_to_log(new).await;
+        if accepted {
+            appended.unwrap();
+        } else {
+            refused(&appended);
+        }
+    }
+    let last = record(bench, receipt).await;
+    assert_eq!(last.proven.unwrap().place, 1);
+    assert_eq!(sign(bench).await, 3, "the others are still due");
 }
 
 pub async fn a_checkpoint_is_kept_with_the_batch_that_it_follows(bench: &Bench) {

@@ -27,7 +27,9 @@ async fn due(bench: &Bench) -> Vec<Erasure> {
 fn erasure(due: Due) -> Erasure {
     match due {
         Due::Erasure(erasure) => erasure,
-        Due::Carried { .. } | Due::Event(_) => panic!("only receipts are due"),
+        Due::Carried { .. } | Due::Renewed { .. } | Due::Event(_) => {
+            panic!("only receipts are due that have said nothing")
+        }
     }
 }
 
@@ -243,4 +245,18 @@ pub async fn only_so_many_are_signed_at_once_and_the_oldest_first(bench: &Bench)
     assert_eq!(some, made[..2]);
     assert_eq!(sign(bench).await, 3);
     assert_eq!(sign(bench).await, 0);
+}
+
+pub async fn a_root_that_cannot_be_replaced_is_not_said_to_be(bench: &Bench) {
+    let who = principal("ann");
+    let id = bench.make(&who).await;
+    let receipt = delete(bench, &who, id).await;
+    for _ in 0..2 {
+        refused(bench.store.renew_root().await, Refusal::FixedRoot);
+        sign(bench).await;
+        let record = record(bench, receipt).await;
+        assert_ne!(record.entry.level.name(), "L3");
+        assert!(!record.proven.unwrap().statement.contains("root_renewed"));
+        assert_eq!(due(bench).await, []);
+    }
 }

@@ -1,20 +1,22 @@
 //! Verifies an exported log with nothing but the public key, a line at a time.
 //!
-//! Memory grows with the receipts only by their ids, and by those that are not complete.
+//! Memory grows with the receipts only by their ids, by a hash of those that may say one thing more, and by
+//! those that are not complete.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
+use std::time::Duration;
 
 use super::document::{Batch, Checkpoint, Flaw, Header, PublicKey, form};
 use super::event::{self, EventStatement, Happening};
 use super::merkle::{self, Frontier, Hash};
 use super::proof::{VouchedReceipt, is_receipt, verify_receipt};
-use super::statement::{self, Place, Statement};
+use super::statement::{self, Place, Speaker, Statement};
 use super::{BATCH_ENTRIES_READ_MAX, LINE_BYTES_MAX};
 use crate::canonical::Canonical;
 use crate::clock::Timestamp;
 use crate::ids::{HoldId, ReceiptId};
-use crate::model::{Receipt, ReceiptState};
+use crate::model::{ErasureLevel, Receipt, ReceiptState};
 
 /// What a log vouches for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +123,8 @@ pub struct Verifier<'k> {
     latest: Timestamp,
     /// The receipts that are not complete.
     open: BTreeMap<ReceiptId, Receipt>,
-    complete: BTreeSet<ReceiptId>,
+    /// Those that are, with the hash of all that one repeats which may still say that the root is renewed.
+    complete: BTreeMap<ReceiptId, Option<Hash>>,
     events: u64,
     /// All holds that were ever added.
     holds: BTreeMap<HoldId, Hold>,
@@ -149,7 +152,7 @@ impl<'k> Verifier<'k> {
             checkpointed: 0,
             latest: Timestamp::from_micros(i64::MIN),
             open: BTreeMap::new(),
-            complete: BTreeSet::new(),
+            complete: BTreeMap::new(),
             events: 0,
             holds: BTreeMap::new(),
         }
@@ -253,14 +256,23 @@ impl<'k> Verifier<'k> {
         if let Some(what) = receipt.contradiction() {
             return Err(Flaw::Contradiction(what));
         }
-        let first = self.open.remove(&receipt.id);
-        let recants = first.is_some_and(|first| !receipt.completes(&first));
-        if recants || self.complete.contains(&receipt.id) {
+        let earlier = self.open.remove(&receipt.id);
+        let follows = match (earlier, self.complete.get(&receipt.id)) {
+            (None, None) => true,
+            (Some(earlier), _) => receipt.follows(&earlier),
+            (None, Some(None)) => false,
+            (None, Some(Some(repeated))) => {
+                receipt.root_renewed_at.is_some() && without_renewal(&receipt) == *repeated
+            }
+        };
+        if !follows {
             return Err(Flaw::Recanted);
         }
         self.latest = self.latest.max(receipt.latest());
         if receipt.state == ReceiptState::Complete {
-            self.complete.insert(receipt.id);
+            let may_rise = receipt.level() == ErasureLevel::KeyOverwritten;
+            let repeated = may_rise.then(|| without_renewal(&receipt));
+            self.complete.insert(receipt.id, repeated);
         } else {
             self.open.insert(receipt.id, receipt);
         }
@@ -336,6 +348,26 @@ impl<'k> Verifier<'k> {
             root: header.root,
         })
     }
+}
+
+/// The hash of all that a receipt says, but for the renewal of the root.
+fn without_renewal(receipt: &Receipt) -> Hash {
+    let statement = Statement {
+        receipt: Receipt {
+            root_renewed_at: None,
+            ..receipt.clone()
+        },
+        snapshots_kept: Duration::ZERO,
+        speaker: Speaker {
+            build: String::new(),
+            key_id: String::new(),
+        },
+    };
+    let nowhere = Place {
+        index: 0,
+        prev: None,
+    };
+    merkle::leaf(statement.canonical(nowhere).to_string().as_bytes())
 }
 
 /// A flaw and its line, from 1. What is wrong with the whole is said of the last line.

@@ -1,4 +1,5 @@
 use std::io::Cursor;
+use std::sync::Arc;
 
 use super::super::{CHECKPOINT_EVERY, Covered, Event, LogHead, ProvenEntry, Stated};
 use super::*;
@@ -26,8 +27,9 @@ fn removed(hold: u128) -> Happening {
 }
 
 /// A log as a server keeps it.
+#[derive(Clone)]
 struct Book {
-    notary: Notary,
+    notary: Arc<Notary>,
     head: LogHead,
     now: Timestamp,
     lines: Vec<String>,
@@ -38,7 +40,7 @@ struct Book {
 impl Book {
     fn new(signing: u8) -> Self {
         Self {
-            notary: notary(signing),
+            notary: Arc::new(notary(signing)),
             head: LogHead::default(),
             now: Timestamp::from_micros(1_000_000),
             lines: Vec::new(),
@@ -91,7 +93,9 @@ impl Book {
             requested_at: at(1),
             tombstoned_at: at(2),
             key_destroyed_at: first,
+            root_renewed_at: None,
             is_purged,
+            is_renewed: false,
             items: ItemsBucket::of(3),
         }
     }
@@ -103,6 +107,20 @@ impl Book {
             .map(|(number, is_purged)| Due::Erasure(self.erasure(*number, *is_purged)))
             .collect();
         self.append(&due);
+    }
+
+    /// The last thing that a receipt has said.
+    fn said(&self, number: u128) -> String {
+        let text = ReceiptId::from_bits(number).text();
+        let mut entries = self.entries.iter().rev();
+        let found = entries.find(|entry| entry.statement.contains(&text));
+        found.unwrap().statement.clone()
+    }
+
+    /// States that the root was renewed since the key of a complete receipt was destroyed.
+    fn renew(&mut self, number: u128) {
+        let (receipt, said) = (ReceiptId::from_bits(number), self.said(number));
+        self.append(&[Due::Renewed { receipt, said }]);
     }
 
     fn append(&mut self, due: &[Due]) {
@@ -422,6 +440,43 @@ fn no_checkpoint_has_an_earlier_time_than_an_event_that_it_is_over() {
     book.lines[end] = book.sign_any(late.canonical());
     let found = flaw(&book.export(), book.key()).unwrap();
     assert_eq!(found.flaw, Flaw::TimeGoesBack);
+}
+
+#[test]
+fn a_receipt_says_once_more_that_the_root_was_renewed_and_its_level_only_rises() {
+    type Make = fn(&mut Book, Erasure);
+    let mut book = Book::full();
+    let before = flaw(&book.export(), book.key());
+    assert_eq!(before, None);
+    book.renew(2);
+    assert!(book.said(2).contains("\"level\":\"L3\""));
+    // One whose rows are left says it before it is complete.
+    let mut renewed = book.erasure(7, false);
+    renewed.is_renewed = true;
+    book.append(&[Due::Erasure(renewed)]);
+    let mut last = book.erasure(7, true);
+    let at = Canonical::read(&book.said(7)).unwrap();
+    last.root_renewed_at = Statement::read(&at).unwrap().receipt.root_renewed_at;
+    assert!(last.root_renewed_at.is_some());
+    book.append(&[Due::Erasure(last.clone())]);
+    assert_eq!(flaw(&book.export(), book.key()), None);
+    let wrong: [(&str, Make); 5] = [
+        ("twice", |book, _| book.renew(2)),
+        ("twice, and complete in between", |book, _| book.renew(7)),
+        ("back to L2", |book, _| book.sign(&[(2, true)])),
+        ("of what had no key", |book, _| book.renew(3)),
+        ("with other facts", |book, mut last| {
+            last.receipt = ReceiptId::from_bits(5);
+            last.is_renewed = true;
+            book.append(&[Due::Erasure(last)]);
+        }),
+    ];
+    for (what, make) in wrong {
+        let mut book = book.clone();
+        make(&mut book, last.clone());
+        let found = flaw(&book.export(), book.key()).map(|located| located.flaw);
+        assert_eq!(found, Some(Flaw::Recanted), "{what}");
+    }
 }
 
 #[test]

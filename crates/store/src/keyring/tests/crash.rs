@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::attack::{self, Copies};
 use super::sim::{Fault, Sim, Unsynced};
 use super::*;
 
@@ -21,6 +22,9 @@ struct Database {
     wiped: BTreeSet<KeyRef>,
     /// Every key that was ever handed out.
     taken: BTreeSet<KeyRef>,
+    /// Those that were wiped before a renewal of the root that is done, and what they are known by.
+    ended: BTreeMap<KeyRef, [u8; 32]>,
+    known: BTreeMap<KeyRef, [u8; 32]>,
 }
 
 /// A process and its surroundings.
@@ -29,15 +33,24 @@ struct Machine {
     root: Memory,
     mirrored: bool,
     database: Database,
+    /// Copies of the files from before.
+    stolen: Vec<Copies>,
 }
 
 impl Machine {
     fn new(mirrored: bool) -> Self {
+        Self::with_root(mirrored, false)
+    }
+
+    /// One whose root, when it fails, has done what it was told or has not.
+    fn with_root(mirrored: bool, fails_late: bool) -> Self {
+        let sim = Sim::default();
         Self {
-            sim: Sim::default(),
-            root: Memory::default(),
+            root: Memory::on(&sim, fails_late),
+            sim,
             mirrored,
             database: Database::default(),
+            stolen: Vec::new(),
         }
     }
 
@@ -66,7 +79,30 @@ impl Machine {
         assert!(self.database.taken.insert(at), "{at:?} was there before");
         self.database.mark = keyring.mark();
         self.database.live.insert(at, key.commitment());
+        self.database.known.insert(at, key.commitment());
         Ok(at)
+    }
+
+    /// Replaces the root. What was wiped by then is beyond all copies.
+    fn rekey(&mut self, keyring: &Keyring) -> Result<(), KeyringError> {
+        self.stolen.push(self.sim.backup());
+        let wiped = self.database.wiped.clone();
+        keyring.rekey()?;
+        let known = |at: KeyRef| (at, self.database.known[&at]);
+        self.database.ended = wiped.into_iter().map(known).collect();
+        Ok(())
+    }
+
+    /// Nobody gets what is beyond all copies.
+    fn check_ended(&self) {
+        let ended = &self.database.ended;
+        let slots = ended.keys().map(|at| at.slot).collect();
+        let now = self.sim.backup();
+        let copies: Vec<&Copies> = self.stolen.iter().chain([&now]).collect();
+        let found = attack::opened(&copies, &self.root.all(), &slots);
+        for (at, known) in ended {
+            assert!(!found.contains(known), "{at:?} can be had from copies");
+        }
     }
 
     fn wipe(&mut self, keyring: &Keyring, keys: &[KeyRef]) -> Result<(), KeyringError> {
@@ -79,7 +115,7 @@ impl Machine {
             self.database.jobs.remove(key);
             self.database.wiped.insert(*key);
         }
-        self.check_disk();
+        self.check_disk(keyring);
         Ok(())
     }
 
@@ -99,26 +135,34 @@ impl Machine {
         self.put(&keyring)?;
         self.wipe(&keyring, &[first, second])?;
         assert!(keyring.key(first)?.is_none());
+        self.rekey(&keyring)?;
         drop(keyring);
         let keyring = self.start()?;
         assert!(keyring.key(third)?.is_some());
+        self.rekey(&keyring)?;
         for _ in 0..3 {
             self.put(&keyring)?;
         }
         self.wipe(&keyring, &[third])
     }
 
-    /// What was wiped is on no disk any more.
-    fn check_disk(&self) {
+    /// What was wiped is on no disk any more, and nothing is where no segment is.
+    fn check_disk(&self, keyring: &Keyring) {
         let dirs = [DIR, MIRROR];
         for dir in dirs.iter().take(if self.mirrored { 2 } else { 1 }) {
             let path = Path::new(dir).join("slots");
             let slots = self.sim.on_disk(&path, <[u8]>::to_vec);
             for key in &self.database.wiped {
-                let slot = slots.chunks(format::SLOT).nth(narrow(key.slot)).unwrap();
+                let place = keyring.segment_with(key.slot).unwrap().place_of(key.slot);
+                let slot = slots.chunks(format::SLOT).nth(narrow(place)).unwrap();
                 let found = generation(slot);
                 let zero = slot.iter().all(|byte| *byte == 0);
                 assert!(zero || found > key.generation, "{key:?} is on the disk");
+            }
+            for free in locked(&keyring.writer).frames.free() {
+                let mut frame = slots.iter().skip(narrow(*free) * format::SEGMENT);
+                let empty = frame.by_ref().take(format::SEGMENT).all(|byte| *byte == 0);
+                assert!(empty, "frame {free} is not empty");
             }
         }
     }
@@ -132,10 +176,20 @@ impl Machine {
         for at in &self.database.wiped {
             assert_eq!(commitment(&keyring, *at), None, "{at:?}");
         }
-        self.check_disk();
+        self.check_disk(&keyring);
         let last = self.put(&keyring)?;
         self.wipe(&keyring, &[last])?;
         assert_eq!(commitment(&keyring, last), None);
+        self.put(&keyring).map(drop)
+    }
+
+    /// The same, and that the root can be renewed then.
+    fn check_to_the_end(&mut self) -> Result<(), KeyringError> {
+        self.check()?;
+        self.check_ended();
+        let keyring = self.start()?;
+        self.rekey(&keyring)?;
+        self.check_ended();
         self.put(&keyring).map(drop)
     }
 }
@@ -156,7 +210,7 @@ fn lose_power_everywhere(mirrored: bool) {
         .chain((1..=2).map(Unsynced::Torn));
     for unsynced in ways {
         for call in 0..calls {
-            let mut machine = Machine::new(mirrored);
+            let mut machine = Machine::with_root(mirrored, unsynced != Unsynced::Lost);
             machine.sim.fail(call, Fault::PowerLoss);
             machine.work().unwrap_err();
             machine.sim.restart(unsynced);
@@ -166,7 +220,7 @@ fn lose_power_everywhere(mirrored: bool) {
                 "{call} of {calls}, {unsynced:?}: {checked:?}"
             );
             machine.sim.restart(Unsynced::Lost);
-            let checked = machine.check();
+            let checked = machine.check_to_the_end();
             assert!(
                 checked.is_ok(),
                 "{call} of {calls}, {unsynced:?}: {checked:?}"
@@ -197,7 +251,7 @@ fn fail_everywhere(mirrored: bool) {
     let faults = faults.into_iter().take(if mirrored { 2 } else { 4 });
     for fault in faults {
         for call in 0..calls {
-            let mut machine = Machine::new(mirrored);
+            let mut machine = Machine::with_root(mirrored, call % 2 == 0);
             machine.sim.fail(call, fault);
             let worked = machine.work();
             if fault == Fault::Short {
@@ -208,7 +262,7 @@ fn fail_everywhere(mirrored: bool) {
             let checked = machine.check();
             assert!(checked.is_ok(), "{call} of {calls}, {fault:?}: {checked:?}");
             machine.sim.restart(Unsynced::Lost);
-            let checked = machine.check();
+            let checked = machine.check_to_the_end();
             assert!(checked.is_ok(), "{call} of {calls}, {fault:?}: {checked:?}");
         }
     }
@@ -245,7 +299,7 @@ fn a_failure_and_then_another_lose_nothing() {
         machine.sim.fail((round * 104_729) % 97, Fault::PowerLoss);
         let _second = machine.work();
         machine.sim.restart(Unsynced::Torn(round + 2));
-        let checked = machine.check();
+        let checked = machine.check_to_the_end();
         assert!(checked.is_ok(), "round {round}: {checked:?}");
     }
 }

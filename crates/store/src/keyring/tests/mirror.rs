@@ -59,6 +59,26 @@ impl Pair {
         assert!(files(&self.main())[1..] == files(&self.mirror())[1..]);
     }
 
+    /// All that is used is the same. What was used before the last renewal may differ.
+    fn assert_in_step(&self) {
+        let used = |dir: &Path| {
+            let files = Files::open(&disk::Machine, dir).unwrap().unwrap();
+            let copy = files.read_header().unwrap();
+            let mut parts = vec![copy.bytes.to_vec()];
+            for segment in 0..copy.header.segments {
+                let record = files.read_record(copy.header.side(), segment).unwrap();
+                let frame = format::frame_of(segment, &record).unwrap();
+                let mut slots = vec![0; format::SEGMENT];
+                files
+                    .read_slots(format::first_place(frame), &mut slots)
+                    .unwrap();
+                parts.extend([record.to_vec(), slots]);
+            }
+            parts
+        };
+        assert!(used(&self.main()) == used(&self.mirror()));
+    }
+
     fn refusal(&self) -> KeyringError {
         let before = (files(&self.main()), files(&self.mirror()));
         let error = self.open().err().unwrap();
@@ -229,4 +249,66 @@ fn damage_in_one_copy_is_mended_from_the_other() {
         pair.assert_same();
         assert!(commitment(&keyring, keys[1]).is_some());
     }
+}
+
+#[test]
+fn a_copy_that_missed_a_renewal_is_filled_again_whichever_it_is() {
+    for (main_is_behind, renewals) in [(false, 1), (true, 1), (false, 2), (true, 3)] {
+        let (pair, keyring) = Pair::new();
+        let behind = if main_is_behind {
+            pair.main()
+        } else {
+            pair.mirror()
+        };
+        let keys = take(&keyring, 9);
+        let saved = pair.save(&behind);
+        for key in &keys[..renewals] {
+            keyring.wipe(&[*key]).unwrap();
+            keyring.rekey().unwrap();
+        }
+        keyring.wipe(&keys[7..8]).unwrap();
+        let known = commitment(&keyring, keys[8]);
+        drop(keyring);
+        copy(&saved, &behind);
+        let keyring = pair.open().unwrap();
+        assert_eq!(commitment(&keyring, keys[8]), known);
+        assert_eq!(commitment(&keyring, keys[7]), None);
+        keyring.settle(keys[8..].iter().copied()).unwrap();
+        pair.assert_in_step();
+        keyring.rekey().unwrap();
+        pair.assert_in_step();
+        drop(keyring);
+        // The one that was behind is as good as the other.
+        fs::remove_dir_all(pair.main()).unwrap();
+        fs::rename(pair.mirror(), pair.main()).unwrap();
+        assert_eq!(commitment(&pair.open().unwrap(), keys[8]), known);
+    }
+}
+
+#[test]
+fn a_copy_that_went_on_alone_while_the_root_was_renewed_is_refused() {
+    let (pair, keyring) = Pair::new();
+    let keys = take(&keyring, 3);
+    drop(keyring);
+    let alone = options(&pair.root, None);
+    let old_root = pair.root.get().unwrap();
+    let main = Keyring::open(&pair.main(), STORE, Mark::default(), &alone).unwrap();
+    main.settle(keys.iter().copied()).unwrap();
+    main.rekey().unwrap();
+    drop(main);
+    let root = Memory::default();
+    root.put(&old_root).unwrap();
+    let mirror = Keyring::open(
+        &pair.mirror(),
+        STORE,
+        Mark::default(),
+        &options(&root, None),
+    );
+    let mirror = mirror.unwrap();
+    mirror.settle(keys.iter().copied()).unwrap();
+    take(&mirror, 3_000);
+    drop(mirror);
+    let error = pair.refusal();
+    let told = matches!(error, KeyringError::Contradiction { what: "header", .. });
+    assert!(told, "{error}");
 }

@@ -1,10 +1,12 @@
 //! Tests of the keyring: on the real file system, and on a simulated one that fails and loses power.
 
+mod attack;
 mod behaviour;
 mod crash;
 mod mirror;
 mod model;
 mod refusals;
+mod rekey;
 mod root;
 #[cfg(feature = "models")]
 mod schedules;
@@ -17,35 +19,106 @@ use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 use super::*;
+use sim::Sim;
 
 const STORE: [u8; 16] = *b"a store's own id";
 
 /// A root that survives everything, and can be replaced behind the keyring's back.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Option<[u8; 32]>>>);
+pub(crate) struct Memory {
+    first: Kept,
+    second: Kept,
+}
 
-impl Root for Memory {
+/// A place for a root.
+#[derive(Clone, Default)]
+struct Kept {
+    key: Arc<Mutex<Option<[u8; 32]>>>,
+    /// Whose calls, and with that whose faults, its calls are.
+    calls: Option<Sim>,
+    /// What fails is done all the same.
+    fails_late: bool,
+}
+
+impl Kept {
+    fn call<T>(&self, work: impl FnOnce(&mut Option<[u8; 32]>) -> T) -> Result<T, RootError> {
+        let called = self.calls.as_ref().map_or(Ok(false), Sim::call);
+        let mut key = self.key.lock().unwrap();
+        match called {
+            Ok(_) => Ok(work(&mut key)),
+            Err(source) => {
+                if self.fails_late {
+                    work(&mut key);
+                }
+                Err(RootError::Program {
+                    program: "memory".into(),
+                    source,
+                })
+            }
+        }
+    }
+}
+
+impl Root for Kept {
     fn get(&self) -> Result<Zeroizing<[u8; 32]>, RootError> {
-        let key = *self.0.lock().unwrap();
+        let key = self.call(|key| *key)?;
         key.map(Zeroizing::new)
             .ok_or_else(|| RootError::Absent("memory".to_owned()))
     }
 
     fn put(&self, key: &[u8; 32]) -> Result<(), RootError> {
-        *self.0.lock().unwrap() = Some(*key);
-        Ok(())
+        self.call(|kept| *kept = Some(*key))
     }
 
     fn destroy(&self) -> Result<(), RootError> {
-        *self.0.lock().unwrap() = None;
-        Ok(())
+        self.call(|kept| *kept = None)
+    }
+}
+
+impl Memory {
+    /// The same, of which every call is one to this disk.
+    fn on(sim: &Sim, fails_late: bool) -> Self {
+        let kept = || Kept {
+            calls: Some(sim.clone()),
+            fails_late,
+            ..Kept::default()
+        };
+        Self {
+            first: kept(),
+            second: kept(),
+        }
+    }
+
+    /// Every key that it has.
+    fn all(&self) -> Vec<[u8; 32]> {
+        let kept = [&self.first, &self.second];
+        let keys = kept.into_iter().map(|kept| *kept.key.lock().unwrap());
+        keys.flatten().collect()
+    }
+}
+
+impl Root for Memory {
+    fn get(&self) -> Result<Zeroizing<[u8; 32]>, RootError> {
+        self.first.get()
+    }
+
+    fn put(&self, key: &[u8; 32]) -> Result<(), RootError> {
+        self.first.put(key)
+    }
+
+    fn destroy(&self) -> Result<(), RootError> {
+        self.first.destroy()
+    }
+
+    fn second(&self) -> Option<&dyn Root> {
+        Some(&self.second)
     }
 }
 
 fn options(root: &Memory, mirror: Option<&Path>) -> Options {
     Options {
         mirror: mirror.map(Path::to_owned),
-        root: Box::new(root.clone()),
+        root: Arc::new(root.clone()),
     }
 }
 
@@ -70,7 +143,7 @@ fn commitment(keyring: &Keyring, at: KeyRef) -> Option<[u8; 32]> {
 /// Copies the files of a keyring, as a backup does.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for name in ["header", "segments", "slots"] {
+    for name in ["header", "segments", "segments-2", "slots"] {
         std::fs::copy(from.join(name), to.join(name)).unwrap();
     }
 }

@@ -244,15 +244,26 @@ fn a_damaged_header_is_refused_and_one_damaged_copy_is_not() {
 
 #[test]
 fn a_header_whose_numbers_were_changed_is_refused() {
-    let closed = Closed::new();
-    let path = closed.path().join("header");
-    let mut bytes = fs::read(&path).unwrap();
-    let copy = &mut bytes[4_096..4_096 + HEADER];
-    copy[39] = 9;
-    let (said, sum) = copy.split_at_mut(HEADER - 32);
-    sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
-    fs::write(&path, &bytes).unwrap();
-    assert!(matches!(closed.refusal(), KeyringError::RootDoesNotOpen(_)));
+    // The epoch of a header without renewals, and the renewals of one with.
+    for (renewals, place, length) in [(0, 39, HEADER - 8), (1, 46, HEADER)] {
+        let mut closed = Closed::new();
+        if renewals > 0 {
+            closed.while_open(|_, keyring| {
+                keyring.rekey().unwrap();
+            });
+        }
+        let path = closed.path().join("header");
+        let mut bytes = fs::read(&path).unwrap();
+        let newest = if renewals > 0 { 0 } else { 4_096 };
+        let copy = &mut bytes[newest..newest + length];
+        copy[place] = 9;
+        let (said, sum) = copy.split_at_mut(length - 32);
+        sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
+        fs::write(&path, &bytes).unwrap();
+        let error = closed.refusal();
+        let told = matches!(error, KeyringError::RootDoesNotOpen(_));
+        assert!(told, "{error}");
+    }
 }
 
 #[test]
@@ -261,13 +272,13 @@ fn a_newer_version_is_refused() {
     let path = closed.path().join("header");
     let mut bytes = fs::read(&path).unwrap();
     let copy = &mut bytes[4_096..4_096 + HEADER];
-    copy[11] = 2;
+    copy[11] = 3;
     let (said, sum) = copy.split_at_mut(HEADER - 32);
     sum.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, said).as_ref());
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(
         closed.refusal(),
-        KeyringError::Newer { version: 2, .. }
+        KeyringError::Newer { version: 3, .. }
     ));
 }
 

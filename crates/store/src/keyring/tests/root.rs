@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-fn program(dir: &Path, text: &str) -> RootCommand {
+pub(super) fn program(dir: &Path, text: &str) -> RootCommand {
     let path = dir.join("root.sh");
     fs::write(&path, text).unwrap();
     let key = dir.join("key");
@@ -23,7 +23,7 @@ fn a_root_file_is_made_with_the_keyring_and_is_its_owners_alone() {
     let path = dir.path().join("keyring");
     let options = Options {
         mirror: None,
-        root: Box::new(RootFile::beside(&path, None)),
+        root: Arc::new(RootFile::beside(&path, None)),
     };
     let made = Keyring::create(&path, STORE, &options).unwrap();
     let secret = made.secret("users");
@@ -49,7 +49,7 @@ fn a_root_file_that_others_can_read_is_refused() {
         assert!(matches!(error, RootError::Exposed { .. }), "{error}");
         let options = Options {
             mirror: None,
-            root: Box::new(root),
+            root: Arc::new(root),
         };
         let made = Keyring::create(&dir.path().join("keyring"), STORE, &options);
         assert!(matches!(
@@ -96,7 +96,7 @@ fn a_root_file_with_a_mirror_is_kept_in_both_and_mended() {
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
     let options = Options {
         mirror: Some(two.clone()),
-        root: Box::new(RootFile::beside(&one, Some(&two))),
+        root: Arc::new(RootFile::beside(&one, Some(&two))),
     };
     drop(Keyring::create(&one, STORE, &options).unwrap());
     let key = fs::read(one.join("root.key")).unwrap();
@@ -128,7 +128,7 @@ fn a_keyring_is_made_and_opened_with_a_program() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options {
         mirror: None,
-        root: Box::new(program(dir.path(), KEEPS)),
+        root: Arc::new(program(dir.path(), KEEPS)),
     };
     let path = dir.path().join("keyring");
     let made = Keyring::create(&path, STORE, &options).unwrap();

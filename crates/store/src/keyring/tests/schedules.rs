@@ -156,6 +156,7 @@ impl File for WatchedFile {
 struct Held {
     at: KeyRef,
     sealed: Vec<u8>,
+    commitment: [u8; 32],
     memory: Weak<RecordKey>,
     /// Its wipe has begun.
     doomed: Flag,
@@ -239,7 +240,13 @@ impl World {
 
     /// Whether something is so of the slot on every disk.
     fn slots(&self, at: KeyRef, so: impl Fn(&[u8]) -> bool) -> bool {
-        let begin = narrow(format::slot_offset(at.slot));
+        // Nobody comes between this and the look at the disk.
+        let place = self
+            .keyring
+            .segment_with(at.slot)
+            .unwrap()
+            .place_of(at.slot);
+        let begin = narrow(format::slot_offset(place));
         self.dirs.iter().all(|dir| {
             let path = Path::new(dir).join("slots");
             self.sim
@@ -271,6 +278,7 @@ impl World {
         Ok(Held {
             at,
             sealed,
+            commitment: key.commitment(),
             memory: Arc::downgrade(&key),
             doomed: Flag::new(false),
             gone: Flag::new(false),
@@ -344,6 +352,18 @@ impl World {
                 assert!(held.memory.upgrade().is_none(), "it is in memory still");
             }
         }
+    }
+
+    /// Nobody who has copied the files before gets these keys, with all that there is now.
+    fn check_ended(&self, stolen: &attack::Copies, ended: &[&Held]) {
+        let now = self.sim.backup();
+        let slots = ended.iter().map(|held| held.at.slot).collect();
+        let found = attack::opened(&[stolen, &now], &self.root.all(), &slots);
+        let known = |held: &&Held| found.contains(&held.commitment);
+        assert!(
+            !ended.iter().any(known),
+            "an ended key can be had from copies"
+        );
     }
 
     /// What has to hold after the process or the power went, and came back.
@@ -632,6 +652,7 @@ fn fail_once(mirrored: bool) {
                 world.call(Keyring::refill)?;
                 world.try_wipe(&all[2])
             }),
+            scope.spawn(|| world.call(Keyring::rekey).map(drop)),
         ];
         let takers = [
             scope.spawn(|| world.try_take()),
@@ -650,6 +671,75 @@ fn fail_once(mirrored: bool) {
     let mut all: Vec<&Held> = all.iter().collect();
     all.extend(new.iter().flatten());
     world.check_restarted(&all);
+}
+
+/// A renewal, and others that take, wipe and read keys in a segment that is given a new key.
+fn renew_among(mirrored: bool, cached: bool) {
+    let world = World::new(mirrored);
+    let all = world.take_some(3);
+    world.wipe(&all[0]);
+    let stolen = world.sim.backup();
+    if !cached {
+        world.keyring.cache.evict(all[2].at);
+    }
+    let new = scope(|scope| {
+        scope.spawn(|| world.call(Keyring::rekey).unwrap());
+        scope.spawn(|| world.wipe(&all[1]));
+        scope.spawn(|| {
+            world.read(&all[2]);
+            world.read(&all[1]);
+        });
+        scope
+            .spawn(|| {
+                // More than are in stock, so that some slots are filled meanwhile.
+                let new = world.take_some(2);
+                world.read(&new[1]);
+                new
+            })
+            .join()
+            .unwrap()
+    });
+    let mut all: Vec<&Held> = all.iter().collect();
+    all.extend(&new);
+    world.check(&all);
+    world.check_ended(&stolen, &all[..1]);
+    world.call(Keyring::rekey).unwrap();
+    assert!(world.keyring.is_renewed());
+    world.check(&all);
+    world.check_ended(&stolen, &all[..2]);
+    world.check_restarted(&all);
+}
+
+#[test]
+fn a_renewal_disturbs_neither_takers_nor_wipes_nor_readers() {
+    explore(RENEWALS, || renew_among(false, true));
+}
+
+#[test]
+fn a_renewal_of_both_copies_disturbs_neither_takers_nor_wipes_nor_readers() {
+    explore(RENEWALS, || renew_among(true, false));
+}
+
+/// Whole segments are sealed anew in every schedule.
+const RENEWALS: Plan = Plan {
+    by_chance: 200,
+    delays: Some(1),
+};
+
+#[test]
+fn two_renewals_at_once_are_done_one_after_the_other() {
+    explore(RENEWALS, || {
+        let world = World::new(false);
+        let all = world.take_some(2);
+        world.wipe(&all[0]);
+        scope(|scope| {
+            scope.spawn(|| world.call(Keyring::rekey).unwrap());
+            scope.spawn(|| world.call(Keyring::rekey).unwrap());
+            scope.spawn(|| world.read(&all[1]));
+        });
+        assert_eq!(world.root.all().len(), 1);
+        world.check(&all.iter().collect::<Vec<_>>());
+    });
 }
 
 const BY_CHANCE: Plan = Plan {

@@ -137,7 +137,7 @@ impl Sim {
     }
 
     /// Counts a call, and says whether it is cut short.
-    fn call(&self) -> io::Result<bool> {
+    pub(super) fn call(&self) -> io::Result<bool> {
         let mut world = self.0.lock().unwrap();
         let number = world.calls;
         world.calls += 1;

@@ -75,7 +75,9 @@ impl Run {
         };
         let slots: PathBuf = self.disk().root().join("keyring/slots");
         let slots = self.disk().on_disk(&slots).unwrap_or_default();
-        let at = usize::try_from(key.slot).unwrap() * SLOT;
+        let keyring = self.store()?.vault.keyring();
+        let place = keyring.and_then(|keyring| keyring.place_of(key.slot));
+        let at = usize::try_from(place.unwrap_or(0)).unwrap() * SLOT;
         let slot = slots.get(at..at + SLOT).unwrap_or_default();
         let generation = slot.first_chunk::<GENERATION>();
         let generation = generation.map_or(0, |bytes| u64::from_be_bytes(*bytes));
@@ -83,7 +85,6 @@ impl Run {
         if !is_zero && generation <= key.generation {
             return Err(format!("a key that was destroyed is on the disk: {key:?}"));
         }
-        let keyring = self.store()?.vault.keyring();
         if let Some(Ok(Some(_))) = keyring.map(|keyring| keyring.key(*key)) {
             return Err(format!("a key that was destroyed can be had: {key:?}"));
         }

@@ -40,6 +40,8 @@ pub(super) enum Act {
     Fill,
     /// Writes the log of erasures, as a task does every second.
     Log,
+    /// Replaces the root.
+    RenewRoot,
     /// Reads everything.
     Read,
     /// Begins to read, and goes on for some time.
@@ -133,7 +135,7 @@ impl World {
     /// What chance wants next.
     pub(super) fn act(&mut self) -> Act {
         self.clock.advance(Duration::from_millis(3));
-        match self.chance.below(51) {
+        match self.chance.below(53) {
             0..24 => Act::Batches(vec![self.batch(self.conversations.len())]),
             24..29 => {
                 // What comes at the same time cannot know of each other.
@@ -148,6 +150,7 @@ impl World {
             }
             35 => Act::EmptyLog,
             36 | 37 => Act::Sign,
+            51 | 52 => Act::RenewRoot,
             38 => Act::Fill,
             48..51 => Act::Log,
             39 | 40 => Act::Look,
@@ -385,7 +388,7 @@ impl World {
         acts.extend([Act::Administer(hold), Act::Administer(release)]);
         acts.push(self.erasure());
         acts.push(Act::Sweep(self.now().earlier(DAY)));
-        acts.extend([Act::Log, Act::Sign, Act::Read]);
+        acts.extend([Act::RenewRoot, Act::Log, Act::Sign, Act::Read]);
         acts
     }
 }

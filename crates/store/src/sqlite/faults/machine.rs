@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parlance_faultdisk::{Disk, NAME, register};
 use parlance_testkit::ManualClock;
 
-use super::super::{Host, OpenError, Options, Sqlite};
+use super::super::{Host, Keys, OpenError, Options, Sqlite};
+use crate::keyring::Root;
+use crate::keyring::tests::Memory;
+use crate::seal::Renewal;
 
 /// Bytes that are kept for deletes.
 const BALLAST: u64 = 1 << 17;
@@ -19,6 +22,8 @@ struct Ended;
 /// The machine.
 pub(super) struct Machine {
     pub(super) disk: Disk,
+    /// What keeps the root, if it can be replaced; else a file on the disk does.
+    root: Option<Memory>,
     has_ended: Arc<AtomicBool>,
 }
 
@@ -27,6 +32,7 @@ impl Machine {
         register();
         Self {
             disk: Disk::new(seed),
+            root: seed.is_multiple_of(2).then(Memory::default),
             has_ended: Arc::default(),
         }
     }
@@ -50,10 +56,19 @@ impl Machine {
                 resume_unwind(Box::new(Ended))
             }),
         };
+        let root: Option<Arc<dyn Root>> = match &self.root {
+            Some(root) => Some(Arc::new(root.clone())),
+            None => None,
+        };
         let options = Options {
             readers: 2,
             ballast_bytes,
             clock: Arc::new(ManualClock::default()),
+            keys: Keys::Keyring {
+                root,
+                mirror: None,
+                renewal: Renewal::default(),
+            },
             ..Options::default()
         };
         Sqlite::open_on(&host, self.disk.root(), options)

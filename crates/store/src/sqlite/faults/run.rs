@@ -239,6 +239,11 @@ impl Run {
                 self.judge(logged)?;
                 true
             }
+            Act::RenewRoot => {
+                let renewed = self.store()?.renew_root().await;
+                self.judge(renewed)?;
+                true
+            }
             Act::Read => false,
             Act::Look => {
                 self.look();

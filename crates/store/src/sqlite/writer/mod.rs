@@ -64,6 +64,17 @@ struct Told {
     outcomes: Vec<Outcome>,
     /// Destroyed keys that somebody was using when they were.
     in_use: Vec<InUse>,
+    /// What became of the keys of all that was deleted before.
+    wiped: Wiped,
+}
+
+/// What became of keys that were to be destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wiped {
+    /// They are.
+    Alone,
+    /// And the root was renewed since.
+    AndRenewed,
 }
 
 impl From<Vec<Outcome>> for Told {
@@ -71,6 +82,7 @@ impl From<Vec<Outcome>> for Told {
         Self {
             outcomes,
             in_use: Vec::new(),
+            wiped: Wiped::Alone,
         }
     }
 }
@@ -201,7 +213,7 @@ impl Writer {
     }
 
     /// Returns when the keys of all are destroyed that was deleted before the call.
-    pub(super) async fn wiped(&self) -> Result<(), StoreError> {
+    pub(super) async fn wiped(&self) -> Result<Wiped, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job = Job::Alone(Box::new(move |desk: &Desk| {
             desk.part(Parting {
@@ -214,7 +226,7 @@ impl Writer {
         let told = answered
             .await
             .map_err(|error| unavailable(WRITING, error))?;
-        told.map(drop)
+        told.map(|told| told.wiped)
     }
 
     /// Empties the write-ahead log. False if a reader was in the way: then it should be tried again.

@@ -152,7 +152,7 @@ fn after_a_failed_sync_nothing_is_written() {
 fn key_in_use(dir: &Path) -> (Vec<InUse>, Arc<RecordKey>) {
     let options = keyring::Options {
         mirror: None,
-        root: Box::new(RootFile::new(dir.join("root.key"))),
+        root: Arc::new(RootFile::new(dir.join("root.key"))),
     };
     let keyring = Keyring::create(&dir.join("keyring"), [1; 16], &options).unwrap();
     let (name, key) = keyring.take().unwrap();

@@ -15,9 +15,14 @@ use parlance_domain::fault::Chain;
 use parlance_domain::store::Outcome;
 use tokio::sync::mpsc;
 
-use super::{Answer, Told};
+use super::{Answer, Told, Wiped};
 use crate::keyring::{InUse, KeyRef};
 use crate::seal::Vault;
+use crate::sqlite::value::unavailable;
+
+const RENEWING: &str = "renewing the root key";
+const UNRENEWED: &str =
+    "what was deleted is deleted, but the root key could not be renewed with it";
 
 /// Deletions that one sync is for, and that may wait for it. The writer waits where there are more.
 const WAITING_MAX: usize = 1_024;
@@ -83,14 +88,27 @@ fn work(vault: &Vault, mut partings: mpsc::Receiver<Parting>) {
             vault.end()
         });
         erased.clear();
+        let renewed = vault.after_wipe();
+        if let Err(error) = &renewed {
+            tracing::error!(error = %Chain(error), "the root key was not renewed with a delete");
+        }
         for parting in waiting.drain(..) {
             let own = |used: &mut InUse| parting.erased.contains(&used.key);
             let done = Told {
                 in_use: in_use.extract_if(.., own).collect(),
                 outcomes: parting.outcomes,
+                wiped: match renewed {
+                    Ok(true) => Wiped::AndRenewed,
+                    Ok(false) | Err(_) => Wiped::Alone,
+                },
+            };
+            // Its keys are gone, and not as they were to go: that is not what was asked for.
+            let told = match &renewed {
+                Err(_) if !parting.erased.is_empty() => Err(unavailable(RENEWING, UNRENEWED)),
+                Ok(_) | Err(_) => Ok(done),
             };
             // A caller that has gone needs no answer.
-            parting.answer.send(Ok(done)).ok();
+            parting.answer.send(told).ok();
         }
     }
 }

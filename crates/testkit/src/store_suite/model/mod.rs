@@ -394,6 +394,7 @@ async fn agree_on_signing(model: &dyn Store, store: &dyn Store, now: Timestamp, 
                 project,
                 state,
                 key_destroyed_at: None,
+                root_renewed_at: None,
             },
             event @ Stated::Event(_) => event,
         });
