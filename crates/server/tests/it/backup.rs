@@ -248,7 +248,7 @@ fn a_key_outside_of_the_machine_is_no_part_of_a_backup() {
         })
         .collect();
     assert!(
-        names.len() == 4 && !names.iter().any(|name| name.contains("root")),
+        names.len() == 5 && !names.iter().any(|name| name.contains("root")),
         "{names:?}"
     );
     server.kill();
