@@ -1,4 +1,4 @@
-//! What operators do with a store to keep it: audits, backups, and what comes back from one.
+//! What keeps a store in order: giving room back, audits, backups, and what comes back from one.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,48 @@ use std::sync::Arc;
 
 use parlance_domain::fault::Chain;
 use parlance_domain::receipt_log::Event;
+use parlance_domain::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use tokio::task::spawn_blocking;
 
 use super::open::{OpenError, driver, file};
-use super::{FILE, Host, Sqlite, migrate, open, receipts, vault};
+use super::{FILE, Host, Sqlite, migrate, open, receipts, sweep, vault};
 use crate::audit::{self, AuditError, Report, Subject};
 use crate::backup::{self, BackupError, Made};
 use crate::keyring::{KeyringError, Mark};
 
+/// Most portions of free pages that are given back at once where the disk is full.
+const SHORT_VACUUMS: u32 = 2_048;
+
+const GIVING_BACK: &str = "giving pages back";
+
 impl Sqlite {
+    /// Gives a few free pages back to the file system, if there are many. True as long as there may be
+    /// more to give.
+    pub async fn give_back(&self) -> Result<bool, StoreError> {
+        let vacuum = |db: &Connection| sweep::vacuum(db, true);
+        self.writer()?.outside(GIVING_BACK, vacuum).await
+    }
+
+    /// Empties the WAL, so that nothing that was deleted lingers in it; where the disk is full, gives all
+    /// free pages back to the file system before. False if a reader was in the way: then it should be
+    /// tried again.
+    pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
+        let writer = self.writer()?;
+        let is_short = writer.health().is_short();
+        for _ in 0..if is_short { SHORT_VACUUMS } else { 0 } {
+            let vacuum = |db: &Connection| sweep::vacuum(db, false);
+            if !writer.outside(GIVING_BACK, vacuum).await? {
+                break;
+            }
+        }
+        let is_empty = writer.empty_log().await?;
+        if is_short {
+            writer.restore_ballast().await?;
+        }
+        Ok(is_empty)
+    }
+
     /// Makes a backup in a folder, while others read and write. See [`crate::backup`]. It is given up as soon
     /// as it is not `going_on` any more.
     pub async fn back_up(

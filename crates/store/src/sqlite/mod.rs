@@ -70,11 +70,6 @@ pub(crate) use self::vault::recorded_mark;
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
 
-/// Most portions of free pages that are given back at once where the disk is full.
-const SHORT_VACUUMS: u32 = 2_048;
-
-const GIVING_BACK: &str = "giving pages back";
-
 /// A store in an SQLite database.
 pub struct Sqlite {
     // Taken only when it is dropped: the writer ends when nobody can send to it any more.
@@ -160,32 +155,6 @@ impl Sqlite {
         if ended.is_err() {
             tracing::error!("the end of the writing thread could not be awaited");
         }
-    }
-
-    /// Gives a few free pages back to the file system, if there are many. True as long as there may be
-    /// more to give.
-    pub async fn give_back(&self) -> Result<bool, StoreError> {
-        let vacuum = |db: &Connection| sweep::vacuum(db, true);
-        self.writer()?.outside(GIVING_BACK, vacuum).await
-    }
-
-    /// Empties the WAL, so that nothing that was deleted lingers in it; where the disk is full, gives all
-    /// free pages back to the file system before. False if a reader was in the way: then it should be
-    /// tried again.
-    pub async fn checkpoint_truncate(&self) -> Result<bool, StoreError> {
-        let writer = self.writer()?;
-        let is_short = writer.health().is_short();
-        for _ in 0..if is_short { SHORT_VACUUMS } else { 0 } {
-            let vacuum = |db: &Connection| sweep::vacuum(db, false);
-            if !writer.outside(GIVING_BACK, vacuum).await? {
-                break;
-            }
-        }
-        let is_empty = writer.empty_log().await?;
-        if is_short {
-            writer.restore_ballast().await?;
-        }
-        Ok(is_empty)
     }
 
     /// A secret of the store: always the same for the same name.

@@ -235,13 +235,11 @@ impl Run {
                 true
             }
             Act::Log => {
-                let logged = self.store()?.log_erasures().await;
-                self.judge(logged)?;
+                self.judge(self.store()?.log_erasures().await)?;
                 true
             }
             Act::RenewRoot => {
-                let renewed = self.store()?.renew_root().await;
-                self.judge(renewed)?;
+                self.judge(self.store()?.renew_root().await)?;
                 true
             }
             Act::Read => false,
