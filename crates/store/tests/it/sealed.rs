@@ -14,9 +14,7 @@ use parlance_domain::store::{AdminWrite, Batch, ReceiptLog, Store, StoreError, W
 use parlance_domain::{ConversationId, IdSource, ItemContent};
 use parlance_store::keyring::KeyringError;
 use parlance_store::{Keys, OpenError, Options, Sqlite};
-use parlance_testkit::samples::{
-    app, conversation, happening, item, json, metadata, principal,
-};
+use parlance_testkit::samples::{app, conversation, happening, item, json, metadata, principal};
 use parlance_testkit::store_suite::receipts::next_batch;
 use rusqlite::Connection;
 
@@ -281,7 +279,9 @@ async fn a_copy_of_the_data_from_before_knows_no_user_of_a_retired_key_or_of_a_r
     assert!(key.user.is_none() && key.revoked_at.is_some());
     // They are in force all the same: only an operator ends a hold.
     let held = store.holds(ProjectId(1)).await.unwrap();
-    let known = held.iter().any(|hold| hold.covers.is_some() || hold.note.is_some());
+    let known = held
+        .iter()
+        .any(|hold| hold.covers.is_some() || hold.note.is_some());
     assert!(held.len() == 2 && !known);
     let batch = Batch::of(deletion(id));
     let refused = store.apply(&principal("ann"), &batch).await;
