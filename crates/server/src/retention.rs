@@ -77,7 +77,7 @@ impl Keeper {
                 project = project.name,
                 erased,
                 held,
-                "erased {erased} conversations that are kept no longer; a hold covers {held} more"
+                "erased {erased} conversations that are kept no longer, and left {held}, which a hold covers"
             );
         }
     }

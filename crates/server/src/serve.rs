@@ -74,13 +74,14 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
         rekey_every,
         metrics.clone(),
     );
+    // Before it is said that the server listens: whoever reads that may tell it to stop.
+    let stopping = on_signal()?;
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),
         "listening on {base}; the model is `echo`, which is built in, repeats what it is told, and \
          is not a model"
     );
-    let stopping = on_signal()?;
     let router = router(service, config.http.options(), metrics);
     http::serve(listener, router, &config.http, stopping).await?;
     let limit = Duration::from_secs(config.http.shutdown_timeout_s);

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::conversations::Deleted;
 use super::{ATTEMPTS_MAX, Service, fault};
 use crate::clock::Timestamp;
@@ -15,8 +17,10 @@ use crate::store::{AdminWrite, Left, Outcome, StoreError};
 /// Conversations that one transaction erases: few enough that other writers wait for a few milliseconds
 /// at most.
 const ERASED_AT_ONCE: usize = 32;
-/// What is left to other writers between two transactions.
-const ERASE_PAUSE: Duration = Duration::from_millis(1);
+/// What is left to others between two transactions: as long as the last one took, within these bounds.
+/// Where the disk is slow, or busy with others, less is asked of it.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Conversations that are looked for at once.
 const FOUND_AT_ONCE: u32 = 1_000;
 
@@ -60,6 +64,8 @@ pub struct Erasure {
     step: Step,
     /// What was found and is next.
     found: VecDeque<ConversationId>,
+    /// How long the last transaction took, until its keys were destroyed.
+    took: Duration,
     tally: Tally,
 }
 
@@ -88,6 +94,7 @@ impl Service {
             },
             what,
             found: VecDeque::new(),
+            took: Duration::ZERO,
             tally: Tally::default(),
         }
     }
@@ -184,7 +191,8 @@ impl Erasure {
     /// well. [`Fault::Cancelled`] if the server is asked to stop before all is done.
     pub async fn next(&mut self) -> Result<Option<Vec<Deleted>>, Error> {
         loop {
-            if !self.service.tasks().pause(ERASE_PAUSE).await {
+            let pause = self.took.clamp(PAUSE_MIN, PAUSE_MAX);
+            if !self.service.tasks().pause(pause).await {
                 return Err(Fault::Cancelled.into());
             }
             match self.step {
@@ -267,8 +275,11 @@ impl Erasure {
     async fn erase_some(&mut self) -> Result<Vec<Deleted>, Error> {
         let few = self.found.len().min(ERASED_AT_ONCE);
         let few = self.found.drain(..few).collect();
+        let began = Instant::now();
+        let outcomes = self.service.erase_these(&self.what, few).await?;
+        self.took = began.elapsed();
         let mut erased = Vec::new();
-        for outcome in self.service.erase_these(&self.what, few).await? {
+        for outcome in outcomes {
             match outcome {
                 Ok(deleted) => {
                     self.tally.conversations += 1;

@@ -176,7 +176,7 @@ fn summary(tally: Tally) -> String {
     .map(|(number, what)| some(number, what))
     .collect();
     if !left.is_empty() {
-        text.extend(["; a hold covers ", &left.join(" and "), ", which are left"]);
+        text.extend(["; left ", &left.join(" and "), ", which a hold covers"]);
     }
     text
 }

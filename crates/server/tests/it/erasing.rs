@@ -79,7 +79,7 @@ fn many_are_erased_with_their_receipts_though_one_is_held() {
     let hold = hold(&place, &["--conversation", &hers[5], "--note", "case 7"]);
     let erased = place.run(&["erase", "--user", "alice"]);
     assert_eq!(erased.code, 1, "a script has to know: {erased:?}");
-    let said = "parlance: erased 69 conversations, revoked 1 key; a hold covers 1 conversation, which are left\n";
+    let said = "parlance: erased 69 conversations, revoked 1 key; left 1 conversation, which a hold covers\n";
     assert_eq!(erased.stderr, said);
     let receipts: Vec<&str> = erased.stdout.lines().collect();
     assert_eq!(receipts.len(), 69);
