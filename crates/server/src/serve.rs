@@ -62,13 +62,14 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     }
     let rekey_every = config.keyring.rekey_every();
     background::start(&tasks, &service, &store, rekey_every, metrics.clone());
+    // Before anybody is told that there is something to stop.
+    let stopping = on_signal()?;
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),
         "listening on {base}; the model is `echo`, which is built in, repeats what it is told, and \
          is not a model"
     );
-    let stopping = on_signal()?;
     let router = router(service, config.http.options(), metrics);
     http::serve(listener, router, &config.http, stopping).await?;
     let limit = Duration::from_secs(config.http.shutdown_timeout_s);
