@@ -12,7 +12,9 @@ use parlance_domain::model::{
     KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
 };
 use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
-use parlance_domain::store::{AdminWrite, Batch, Outcome, ReceiptLog, Store, StoreError, Write};
+use parlance_domain::store::{
+    AdminWrite, Batch, Outcome, ReceiptLog, RootRenewal, Store, StoreError, Write,
+};
 use parlance_store::Memory;
 use tokio::sync::oneshot;
 
@@ -193,6 +195,10 @@ impl Store for Diarist {
 
     async fn fail_running_turns(&self, at: Timestamp) -> Result<u64, StoreError> {
         self.memory.fail_running_turns(at).await
+    }
+
+    async fn renew_root(&self) -> Result<RootRenewal, StoreError> {
+        self.memory.renew_root().await
     }
 
     async fn sweep(&self, forget_before: Timestamp) -> Result<bool, StoreError> {

@@ -208,7 +208,8 @@ fn lose_power_everywhere(mirrored: bool) {
     let ways = [Unsynced::Lost, Unsynced::Kept]
         .into_iter()
         .chain((1..=2).map(Unsynced::Torn));
-    for unsynced in ways {
+    // With a mirror another tear shows nothing that the first does not.
+    for unsynced in ways.take(if mirrored { 3 } else { 4 }) {
         for call in 0..calls {
             let mut machine = Machine::with_root(mirrored, unsynced != Unsynced::Lost);
             machine.sim.fail(call, Fault::PowerLoss);
@@ -286,7 +287,7 @@ fn a_failure_and_then_another_lose_nothing() {
         Fault::PowerLoss,
         Fault::Fails(ErrorKind::StorageFull),
     ];
-    for round in 0..600_u64 {
+    for round in 0..400_u64 {
         let mut machine = Machine::new(round % 2 == 0);
         let fault = faults[usize::try_from(round % 3).unwrap()];
         machine.sim.fail((round * 7_919) % calls, fault);

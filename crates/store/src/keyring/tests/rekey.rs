@@ -241,6 +241,30 @@ fn a_renewal_that_fails_is_made_up_for_by_the_next() {
 }
 
 #[test]
+fn a_keyring_from_before_there_were_renewals_is_opened_and_renewed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, made) = keyring(dir.path());
+    let keys = take(&made, 2);
+    let known = commitment(&made, keys[0]);
+    drop(made);
+    let path = dir.path().join("keyring");
+    std::fs::remove_file(path.join("segments-2")).unwrap();
+    let options = options(&root, None);
+    let opened = Keyring::open(&path, STORE, Mark::default(), &options).unwrap();
+    opened.settle(keys.iter().copied()).unwrap();
+    opened.wipe(&keys[1..]).unwrap();
+    assert_eq!(opened.rekey().unwrap(), Rekeyed::Done { segments: 1 });
+    drop(opened);
+    let again = Keyring::open(&path, STORE, Mark::default(), &options).unwrap();
+    assert_eq!(commitment(&again, keys[0]), known);
+    drop(again);
+    // From here on it is needed.
+    std::fs::remove_file(path.join("segments-2")).unwrap();
+    let refused = Keyring::open(&path, STORE, Mark::default(), &options);
+    assert!(matches!(refused.err(), Some(KeyringError::Shorter { .. })));
+}
+
+#[test]
 fn a_root_in_a_file_is_not_renewed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("keyring");
