@@ -76,7 +76,6 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     );
     // Before it is said that the server listens: whoever reads that may tell it to stop.
     let stopping = on_signal()?;
-    let stopping = on_signal()?;
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::keyring::snapshot::Standing;
 
 /// Puts a snapshot into a folder of its own, and opens it.
 fn reopened(dir: &Path, root: &Memory, snapshot: &Snapshot) -> Keyring {
@@ -118,4 +119,34 @@ fn a_census_sees_what_only_the_mirror_has() {
         .filled()
         .any(|found| found == (keys[0].slot, Standing::Key(generation)));
     assert!(found);
+}
+
+#[test]
+fn a_snapshot_of_a_keyring_whose_root_was_renewed_is_whole_until_it_is_renewed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, keyring) = keyring(dir.path());
+    let keys = take(&keyring, 1_500);
+    keyring.wipe(&keys[..3]).unwrap();
+    keyring.rekey().unwrap();
+    let (census, snapshot) = (keyring.census().unwrap(), keyring.snapshot().unwrap());
+    let copy = reopened(dir.path(), &root, &snapshot);
+    for key in &keys[3..] {
+        let standing = census.standing(key.slot);
+        assert_eq!(standing, Some(Standing::Key(key.generation)));
+        assert_eq!(commitment(&copy, *key), commitment(&keyring, *key));
+    }
+    assert!(
+        keys[..3]
+            .iter()
+            .all(|key| census.standing(key.slot) != Some(Standing::Key(key.generation)))
+    );
+    assert_eq!(copy.resume(std::iter::once(keys[3])).unwrap(), 1);
+    assert!(commitment(&copy, keys[3]).is_none());
+    drop(copy);
+    // What it leads to is destroyed by the next renewal.
+    keyring.wipe(&keys[4..5]).unwrap();
+    keyring.rekey().unwrap();
+    let copy = dir.path().join("copy");
+    let opened = Keyring::open(&copy, STORE, snapshot.mark, &options(&root, None));
+    assert!(opened.is_err(), "a copy outlives its root");
 }
