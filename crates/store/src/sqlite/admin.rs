@@ -34,6 +34,10 @@ pub(super) const KEY: &str = "\
     SELECT project, id, app, dialect, created_at, revoked_at, scopes, user, slot, generation \
     FROM keys \
     WHERE digest = ?1";
+const KEY_OF_ID: &str = "\
+    SELECT project, id, app, dialect, created_at, revoked_at, scopes, user, slot, generation \
+    FROM keys \
+    WHERE project = ?1 AND id = ?2";
 
 pub(super) fn projects(db: &Connection) -> Result<Vec<Project>, Trouble> {
     let mut select = db.prepare_cached(PROJECTS)?;
@@ -85,7 +89,7 @@ fn read_app(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<App, Tro
     let instructions = match row.get::<_, Option<Sealed>>(5)? {
         None => None,
         Some(sealed) => {
-            let sealer = sealer(vault, row, 6, ("apps", "slot"))?;
+            let sealer = sealer(vault, row, 6)?.ok_or(corrupt("apps", "slot"))?;
             let bytes = open(&sealer, &place, sealed)?;
             Some(codec::text(&bytes).ok_or(corrupt("apps", "instructions"))?)
         }
@@ -101,11 +105,29 @@ fn read_app(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<App, Tro
     })
 }
 
+/// A key as a reader finds it.
+pub(super) enum FoundKey {
+    /// All of it.
+    Whole(KeyRecord),
+    /// What its user is sealed with is gone: the row does without by now, but the reading had begun before.
+    Retired(KeyId),
+}
+
+impl FoundKey {
+    /// All of it, when it is read for the second time.
+    pub(super) fn whole(self) -> Result<KeyRecord, StoreError> {
+        match self {
+            Self::Whole(key) => Ok(key),
+            Self::Retired(_) => Err(corrupt("keys", "slot")),
+        }
+    }
+}
+
 pub(super) fn keys(
     db: &Connection,
     vault: &Vault,
     project: ProjectId,
-) -> Result<Vec<KeyRecord>, Trouble> {
+) -> Result<Vec<FoundKey>, Trouble> {
     let mut select = db.prepare_cached(KEYS)?;
     let mut rows = select.query(params![project.0])?;
     let mut keys = Vec::new();
@@ -119,13 +141,25 @@ pub(super) fn key(
     db: &Connection,
     vault: &Vault,
     digest: KeyDigest,
-) -> Result<Option<KeyRecord>, Trouble> {
+) -> Result<Option<FoundKey>, Trouble> {
     let mut select = db.prepare_cached(KEY)?;
     let mut rows = select.query(params![digest.0])?;
     rows.next()?.map(|row| read_key(vault, row)).transpose()
 }
 
-fn read_key(vault: &Vault, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
+pub(super) fn key_of_id(
+    db: &Connection,
+    vault: &Vault,
+    project: ProjectId,
+    id: KeyId,
+) -> Result<FoundKey, Trouble> {
+    let mut select = db.prepare_cached(KEY_OF_ID)?;
+    let mut rows = select.query(params![project.0, Bits::of(id)])?;
+    let row = rows.next()?.ok_or(StoreError::NoKey)?;
+    read_key(vault, row)
+}
+
+fn read_key(vault: &Vault, row: &Row<'_>) -> Result<FoundKey, Trouble> {
     let project = ProjectId(row.get(0)?);
     let id: KeyId = row.get::<_, Bits>(1)?.id();
     let place = Place {
@@ -137,13 +171,15 @@ fn read_key(vault: &Vault, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
     let user = match row.get::<_, Option<Sealed>>(7)? {
         None => None,
         Some(sealed) => {
-            let sealer = sealer(vault, row, 8, ("keys", "slot"))?;
+            let Some(sealer) = sealer(vault, row, 8)? else {
+                return Ok(FoundKey::Retired(id));
+            };
             let bytes = open(&sealer, &place, sealed)?;
             let text = codec::text(&bytes).ok_or(corrupt("keys", "user"))?;
             User::parse(&text).map_err(|_| corrupt("keys", "user"))?
         }
     };
-    Ok(KeyRecord {
+    Ok(FoundKey::Whole(KeyRecord {
         id,
         project,
         app: row.get::<_, Bits>(2)?.id(),
@@ -152,19 +188,14 @@ fn read_key(vault: &Vault, row: &Row<'_>) -> Result<KeyRecord, Trouble> {
         user,
         created_at: time(row.get(4)?),
         revoked_at: row.get::<_, Option<i64>>(5)?.map(time),
-    })
+    }))
 }
 
-/// What opens the content of a row that has keys of its own; the columns that name it begin at `at`.
-pub(super) fn sealer(
-    vault: &Vault,
-    row: &Row<'_>,
-    at: usize,
-    (table, column): (&'static str, &'static str),
-) -> Result<Sealer, Trouble> {
+/// What opens the content of a row that has a key of its own, unless that is gone; the columns that name it
+/// begin at `at`.
+pub(super) fn sealer(vault: &Vault, row: &Row<'_>, at: usize) -> Result<Option<Sealer>, Trouble> {
     let found = vault.sealer(read_key_ref(row, at)?);
-    let found = found.map_err(|error| unavailable("reading a key", error))?;
-    found.ok_or_else(|| corrupt(table, column).into())
+    Ok(found.map_err(|error| unavailable("reading a key", error))?)
 }
 
 /// An administrative write, its content sealed with a key of its own.

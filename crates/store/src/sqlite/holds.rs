@@ -129,12 +129,13 @@ pub(super) fn list(
     let mut rows = select.query(params![project.0])?;
     let mut holds = Vec::new();
     while let Some(row) = rows.next()? {
-        holds.push(read(vault, project, row)?);
+        holds.extend(read(vault, project, row)?);
     }
     Ok(holds)
 }
 
-fn read(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<HoldEntry, Trouble> {
+/// None if it is removed by now, though it was not when the reading began: then its key is gone.
+fn read(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<Option<HoldEntry>, Trouble> {
     let id: HoldId = row.get::<_, Bits>(0)?.id();
     let subject: Vec<u8> = row.get(1)?;
     let (user, note) = match row.get::<_, Option<Sealed>>(3)? {
@@ -146,7 +147,9 @@ fn read(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<HoldEntry, T
                 record: Record::Hold(id),
                 field: Field::Hold,
             };
-            let sealer = sealer(vault, row, 4, ("holds", "slot"))?;
+            let Some(sealer) = sealer(vault, row, 4)? else {
+                return Ok(None);
+            };
             let bytes = open(&sealer, &place, sealed)?;
             codec::read_hold(&bytes).ok_or(corrupt("holds", "content"))?
         }
@@ -162,10 +165,10 @@ fn read(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<HoldEntry, T
         Some((&USER, _)) => user.map(HoldScope::User),
         Some(_) => return Err(unreadable()),
     };
-    Ok(HoldEntry {
+    Ok(Some(HoldEntry {
         id,
         covers,
         note: note.map(Secret::new),
         added_at: time(row.get(2)?),
-    })
+    }))
 }

@@ -48,6 +48,7 @@ use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, Sto
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use self::admin::FoundKey;
 use self::encode::Encoder;
 use self::host::Host;
 use self::pool::Pool;
@@ -69,6 +70,8 @@ pub(crate) use self::vault::recorded_mark;
 
 /// The database's name in the data directory.
 const FILE: &str = "parlance.db";
+
+const LOOKING_UP: &str = "looking up a key";
 
 /// A store in an SQLite database.
 pub struct Sqlite {
@@ -341,10 +344,13 @@ impl Store for Sqlite {
 
     async fn key(&self, digest: &KeyDigest) -> Result<Option<KeyRecord>, StoreError> {
         let digest = *digest;
-        self.read("looking up a key", move |db, vault| {
-            admin::key(db, vault, digest)
-        })
-        .await
+        let look_up = move |db: &Connection, vault: &Vault| admin::key(db, vault, digest);
+        match self.read(LOOKING_UP, look_up).await? {
+            Some(FoundKey::Retired(_)) => self.read(LOOKING_UP, look_up).await?,
+            found => found,
+        }
+        .map(FoundKey::whole)
+        .transpose()
     }
 
     async fn projects(&self) -> Result<Vec<Project>, StoreError> {
@@ -367,10 +373,23 @@ impl Store for Sqlite {
     }
 
     async fn keys(&self, project: ProjectId) -> Result<Vec<KeyRecord>, StoreError> {
-        self.read("listing keys", move |db, vault| {
+        let listed = self.read("listing keys", move |db, vault| {
             admin::keys(db, vault, project)
-        })
-        .await
+        });
+        let mut keys = Vec::new();
+        for found in listed.await? {
+            let found = match found {
+                FoundKey::Retired(id) => {
+                    let again = self.read(LOOKING_UP, move |db, vault| {
+                        admin::key_of_id(db, vault, project, id)
+                    });
+                    again.await?
+                }
+                found @ FoundKey::Whole(_) => found,
+            };
+            keys.push(found.whole()?);
+        }
+        Ok(keys)
     }
 
     async fn administer(&self, write: &AdminWrite) -> Result<(), StoreError> {

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join;
 
 use parlance_domain::clock::Timestamp;
-use parlance_domain::model::{Conversation, ItemQuery, Order};
-use parlance_domain::store::{Batch, Store, StoreError, Write};
+use parlance_domain::model::{Conversation, ItemQuery, KeyDigest, KeyRecord, Order, Scopes, User};
+use parlance_domain::store::{AdminWrite, Batch, Store, StoreError, Write};
 use parlance_domain::{ConversationId, Id, IdSource, ReceiptId, SystemClock};
 use parlance_store::{Durability, OpenError, Options, Sqlite};
-use parlance_testkit::samples::{app, conversation, item, principal, question};
+use parlance_testkit::samples::{PROJECT, app, conversation, item, principal, question};
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) fn open(dir: &Path) -> Sqlite {
@@ -284,4 +287,60 @@ async fn append_pair(store: &Sqlite, ids: &IdSource, conversation: ConversationI
         applied.unwrap();
         return;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_read_while_what_their_users_are_sealed_with_is_destroyed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let ids = ids();
+    let at = Timestamp::from_micros(1);
+    let user = User::parse("ann").unwrap().unwrap();
+    let mut digests = Vec::new();
+    for number in 0..200_u32 {
+        let key = KeyRecord {
+            id: ids.next(),
+            project: PROJECT,
+            app: app(1),
+            dialect: "dify".to_owned(),
+            scopes: Scopes::All,
+            user: Some(user.clone()),
+            created_at: at,
+            revoked_at: None,
+        };
+        let digest = KeyDigest::of(&number.to_string());
+        digests.push((key.id, digest));
+        let create = AdminWrite::CreateKey { key, digest };
+        store.administer(&create).await.unwrap();
+    }
+    let done = AtomicBool::new(false);
+    let retire = async {
+        for (key, _) in &digests {
+            let retire = AdminWrite::RetireKey {
+                project: PROJECT,
+                key: *key,
+                user: user.clone(),
+                at,
+            };
+            store.administer(&retire).await.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let read = async {
+        while !done.load(Ordering::Relaxed) {
+            for (id, digest) in digests.iter().rev() {
+                let key = store.key(digest).await.unwrap().unwrap();
+                assert_eq!(key.id, *id);
+                assert_eq!(key.user.is_none(), key.revoked_at.is_some());
+            }
+            let listed = store.keys(PROJECT).await.unwrap();
+            assert_eq!(listed.len(), digests.len());
+            assert!(
+                listed
+                    .iter()
+                    .all(|key| key.user.is_none() == key.revoked_at.is_some())
+            );
+        }
+    };
+    join(retire, read).await;
 }
