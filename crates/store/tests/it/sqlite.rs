@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join;
-
 use parlance_domain::clock::Timestamp;
 use parlance_domain::model::{Conversation, ItemQuery, KeyDigest, KeyRecord, Order, Scopes, User};
 use parlance_domain::store::{AdminWrite, Batch, Store, StoreError, Write};
