@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
 use parlance_domain::limits::TOMBSTONE_HOURS;
-use parlance_domain::store::RootRenewal;
+use parlance_domain::store::{RootRenewal, StoreError};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 use parlance_store::sqlite::Sqlite;
@@ -22,6 +22,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 /// What is left to other writers between two portions of pages that go back to the file system: with it
 /// about three megabytes a second do.
 const GIVE_BACK_PAUSE: Duration = Duration::from_millis(10);
+/// Portions that go back before it is looked again whether there is something to sweep.
+const GIVEN_BACK_TOGETHER: u32 = 50;
 /// How often the signer looks for receipts. What it signs is about a moment at most so long ago.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
 /// What the signer leaves to other writers between two steps. A step keeps them for about a millisecond,
@@ -160,23 +162,23 @@ async fn sign(service: &Service) {
 
 /// Sweeps; when nothing is left to sweep, gives the file system what that has left free.
 async fn sweep(store: &Sqlite) {
+    if let Err(error) = sweep_all(store).await {
+        tracing::warn!(error = %Chain(&error), "could not sweep after deletes");
+    }
+}
+
+async fn sweep_all(store: &Sqlite) -> Result<(), StoreError> {
     let forget_before = SystemClock.now().earlier(TOMBSTONES_KEPT);
     loop {
-        let pause = match store.sweep(forget_before).await {
-            Ok(true) => SWEEP_PAUSE,
-            Ok(false) => match store.give_back().await {
-                Ok(true) => GIVE_BACK_PAUSE,
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "could not give pages back");
-                    return;
-                }
-            },
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "could not sweep after deletes");
-                return;
+        while store.sweep(forget_before).await? {
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+        // What is deleted meanwhile waits for these, which is less than the sweeper's next look.
+        for _ in 0..GIVEN_BACK_TOGETHER {
+            if !store.give_back().await? {
+                return Ok(());
             }
-        };
-        tokio::time::sleep(pause).await;
+            tokio::time::sleep(GIVE_BACK_PAUSE).await;
+        }
     }
 }
