@@ -154,8 +154,8 @@ pub trait ReceiptLog: Send + Sync + 'static {
     /// Appends a batch to the log of receipts; what a receipt that becomes complete is about is
     /// forgotten with that, and an event waits no more. All in one transaction, or nothing:
     /// [`StoreError::Changed`] if the log has not as many entries as the batch begins after, or if a
-    /// receipt is not there or has said as much, or if an event does not wait to be stated. So the log never forks, whoever appends, and whatever a crash has left of a batch that was
-    /// sent.
+    /// receipt is not there or has said as much, or if an event does not wait to be stated. So the log
+    /// never forks, whoever appends, and whatever a crash has left of a batch that was sent.
     async fn append_to_log(&self, batch: NewBatch) -> Result<(), StoreError>;
 
     /// Keeps a checkpoint over the whole log. [`StoreError::Changed`] if the log has another number of

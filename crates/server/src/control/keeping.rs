@@ -76,7 +76,7 @@ fn show(report: Result<Report, AuditError>) -> Result<Output, Refusal> {
 }
 
 fn count(report: &Report) -> String {
-    table(&[
+    let rows = [
         ("rows with keys", report.rows),
         ("keys", report.keys),
         ("not used yet", report.ahead),
@@ -85,27 +85,27 @@ fn count(report: &Report) -> String {
         ("pieces sought", report.pieces),
         ("files searched", report.files),
         ("bytes searched", report.bytes),
-    ])
+    ];
+    table(rows.map(|(name, value)| (name, value.to_string())))
 }
 
 fn describe(made: &Made) -> String {
-    let mut text = String::new();
-    let mut say = |name: &str, value: String| line(&mut text, &[&format!("{name:<16}"), &value]);
-    say("data of", time(made.taken_at));
     let expires = made
         .expires_at
         .map_or_else(|| "no snapshot".to_owned(), time);
-    say("keyring expires", expires);
-    say("files", made.files.to_string());
-    say("unchanged", made.unchanged.to_string());
-    say("bytes written", made.written.to_string());
-    text
+    table([
+        ("data of", time(made.taken_at)),
+        ("keyring expires", expires),
+        ("files", made.files.to_string()),
+        ("unchanged", made.unchanged.to_string()),
+        ("bytes written", made.written.to_string()),
+    ])
 }
 
-fn table(rows: &[(&str, u64)]) -> String {
+fn table<const ROWS: usize>(rows: [(&str, String); ROWS]) -> String {
     let mut text = String::new();
     for (name, value) in rows {
-        line(&mut text, &[&format!("{name:<16}"), &value.to_string()]);
+        line(&mut text, &[&format!("{name:<16}"), &value]);
     }
     text
 }

@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parlance_domain::{ConversationId, Id, ProjectId};
+use parlance_domain::ProjectId;
 use rusqlite::Connection;
 
 use crate::erasures::LogError;
@@ -86,7 +86,7 @@ pub struct Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = ConversationId::from_bits(u128::from_be_bytes(self.id)).bits();
+        let id = u128::from_be_bytes(self.id);
         write!(
             f,
             "table {}, project {}, id {id:032x}",
@@ -222,6 +222,3 @@ pub fn audit_stopped(
         going_on: &|| true,
     })
 }
-
-#[cfg(test)]
-mod tests;

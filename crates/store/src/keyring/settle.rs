@@ -12,7 +12,8 @@ impl Keyring {
     /// Tells the keyring every key that the database refers to. From then on keys can be taken.
     ///
     /// Slots that nothing refers to are wiped: their making or their erasing was cut off, or is not
-    /// known to have reached the disk. The keys that are returned have been erased, and what they sealed is to be swept. Waits for the disk.
+    /// known to have reached the disk. The keys that are returned have been erased, and what they sealed is
+    /// to be swept. Waits for the disk.
     ///
     /// Fails with [`KeyringError::Older`] or [`KeyringError::Shorter`] if the database refers to keys
     /// that this keyring has not seen yet; nothing was changed then.

@@ -98,7 +98,7 @@ const fn destroys(write: &Write) -> bool {
 fn refuse_held(state: &State, who: &Principal, of: ConversationRef) -> Result<(), StoreError> {
     let living = state.needed(who, of)?;
     let id = living.conversation.id;
-    if state.holds(who.project, id, living.user.as_ref()) {
+    if state.holds(who.project, Some(id), living.user.as_ref()) {
         return Err(StoreError::Held);
     }
     Ok(())
@@ -354,7 +354,7 @@ pub(super) fn administer(state: &mut State, write: &AdminWrite) -> Result<(), St
             user,
             at,
         } => {
-            if state.holds_user(*project, user) {
+            if state.holds(*project, None, Some(user)) {
                 return Err(StoreError::Held);
             }
             let found = state.keys.get_mut(&(*project, *key));

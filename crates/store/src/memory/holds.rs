@@ -9,27 +9,17 @@ use parlance_domain::{ConversationId, ConversationRef, ReceiptId, Timestamp};
 use super::{Living, Memory, State, apply};
 
 impl State {
-    /// Whether a hold covers a conversation.
+    /// Whether a hold covers a conversation, or without one, all that is a user's.
     pub(super) fn holds(
         &self,
         project: ProjectId,
-        conversation: ConversationId,
+        conversation: Option<ConversationId>,
         owner: Option<&User>,
     ) -> bool {
         let own = self.holds.values().filter(|hold| hold.project == project);
         own.into_iter().any(|hold| match &hold.covers {
-            HoldScope::Conversation(id) => *id == conversation,
+            HoldScope::Conversation(id) => Some(*id) == conversation,
             HoldScope::User(user) => Some(user) == owner,
-            HoldScope::Project => true,
-        })
-    }
-
-    /// Whether a hold covers all that is a user's.
-    pub(super) fn holds_user(&self, project: ProjectId, owner: &User) -> bool {
-        let own = self.holds.values().filter(|hold| hold.project == project);
-        own.into_iter().any(|hold| match &hold.covers {
-            HoldScope::Conversation(_) => false,
-            HoldScope::User(user) => user == owner,
             HoldScope::Project => true,
         })
     }
@@ -58,7 +48,7 @@ impl Erasing for Memory {
                 updated_at: living.conversation.updated_at,
                 id: *id,
             },
-            is_held: state.holds(project, *id, living.user.as_ref()),
+            is_held: state.holds(project, Some(*id), living.user.as_ref()),
         }))
     }
 
@@ -80,7 +70,7 @@ impl Erasing for Memory {
                     updated_at: living.conversation.updated_at,
                     id: *id,
                 },
-                is_held: state.holds(*project, *id, living.user.as_ref()),
+                is_held: state.holds(*project, Some(*id), living.user.as_ref()),
             })
             .filter(|one| after.is_none_or(|after| one.place > after))
             .collect();

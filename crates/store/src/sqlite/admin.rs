@@ -13,7 +13,7 @@ use super::encode::seal;
 use super::holds::{self, Subject};
 use super::read::open;
 use super::sql;
-use super::value::{Bits, Trouble, corrupt, number, read_key_ref, time, unavailable};
+use super::value::{Bits, Trouble, corrupt, number, read_key_ref, read_own_key, time, unavailable};
 use super::writer::Room;
 use crate::codec;
 use crate::keyring::KeyRef;
@@ -347,8 +347,7 @@ fn retire_key(
     let sealed_with = db
         .prepare_cached("SELECT slot, generation FROM keys WHERE project = ?1 AND id = ?2")?
         .query_row(params![project.0, Bits::of(key)], |row| {
-            let slot: Option<u32> = row.get(0)?;
-            slot.map(|_| read_key_ref(row, 0)).transpose()
+            read_own_key(row, 0)
         })
         .optional()?;
     let sealed_with = sealed_with.ok_or(StoreError::NoKey)?;

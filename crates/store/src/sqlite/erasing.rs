@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
 use parlance_domain::model::{HoldEntry, ProjectId};
 use parlance_domain::store::{Outcome, StoreError};
-use parlance_domain::{ConversationId, ConversationRef, ReceiptId, Ref, Timestamp};
+use parlance_domain::{ConversationId, ConversationRef, ReceiptId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::encode::{Burial, Change, Encoded, What};
@@ -62,11 +62,7 @@ impl Erasing for Sqlite {
     ) -> Result<Vec<Outcome>, StoreError> {
         let batch = erasures(&self.vault, what, which, at);
         let outcomes = self.writer()?.apply(batch).await?;
-        for outcome in &outcomes {
-            if let Outcome::Deleted { conversation, .. } = outcome {
-                self.references.forget((what.project, *conversation));
-            }
-        }
+        self.forget_deleted(what.project, &outcomes);
         Ok(outcomes)
     }
 
@@ -191,27 +187,8 @@ pub(super) fn erasure(
     receipt: ReceiptId,
     at: Timestamp,
 ) -> Encoded {
-    let burial = Burial {
-        receipt: Bits::of(receipt),
-        requested_at: at.micros(),
-    };
-    let delete = Change {
-        of: of.into(),
-        at: at.micros(),
-        sealed_with: None,
-        what: What::Delete(burial),
-    };
-    Encoded {
-        who: Who {
-            project: project.0,
-            owner: Owner::Anybody,
-            app: None,
-        },
-        require: Vec::new(),
-        writes: vec![delete],
-        keyless: false,
-        taken: Vec::new(),
-    }
+    let delete = change(of, at, What::Delete(burial(receipt, at)));
+    batch(project, Owner::Anybody, vec![delete])
 }
 
 /// A batch that deletes conversations, as far as they are to be erased.
@@ -223,26 +200,41 @@ fn erasures(
 ) -> Encoded {
     let before = what.unchanged_since.map(Timestamp::micros);
     let erase = |(id, receipt): &(ConversationId, ReceiptId)| {
-        let burial = Burial {
-            receipt: Bits::of(*receipt),
-            requested_at: at.micros(),
-        };
-        Change {
-            of: Ref::from(*id).into(),
-            at: at.micros(),
-            sealed_with: None,
-            what: What::Erase(burial, before),
-        }
+        let erase = What::Erase(burial(*receipt, at), before);
+        change((*id).into(), at, erase)
     };
     let hash = |user| Owner::User(vault.owner_hash(what.project, user));
+    let owner = what.user.as_ref().map_or(Owner::Anybody, hash);
+    batch(what.project, owner, which.iter().map(erase).collect())
+}
+
+/// What an operator's delete leaves: it is requested when it is done.
+fn burial(receipt: ReceiptId, at: Timestamp) -> Burial {
+    Burial {
+        receipt: Bits::of(receipt),
+        requested_at: at.micros(),
+    }
+}
+
+fn change(of: ConversationRef, at: Timestamp, what: What) -> Change {
+    Change {
+        of: of.into(),
+        at: at.micros(),
+        sealed_with: None,
+        what,
+    }
+}
+
+/// A batch of an operator's, in whatever app.
+const fn batch(project: ProjectId, owner: Owner, writes: Vec<Change>) -> Encoded {
     Encoded {
         who: Who {
-            project: what.project.0,
-            owner: what.user.as_ref().map_or(Owner::Anybody, hash),
+            project: project.0,
+            owner,
             app: None,
         },
         require: Vec::new(),
-        writes: which.iter().map(erase).collect(),
+        writes,
         keyless: false,
         taken: Vec::new(),
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::admin::{Columns, sealer, unless_taken};
 use super::read::open;
-use super::value::{Bits, Owner, Trouble, corrupt, read_key_ref, time};
+use super::value::{Bits, Owner, Trouble, corrupt, read_own_key, time};
 use super::{receipts, sql};
 use crate::codec;
 use crate::keyring::KeyRef;
@@ -109,8 +109,7 @@ pub(super) fn remove(
     let key = db
         .prepare_cached(sql::HOLD_KEY)?
         .query_row(params![project.0, Bits::of(hold)], |row| {
-            let slot: Option<u32> = row.get(0)?;
-            slot.map(|_| read_key_ref(row, 0)).transpose()
+            read_own_key(row, 0)
         })
         .optional()?;
     let key = key.ok_or(StoreError::NoHold)?;

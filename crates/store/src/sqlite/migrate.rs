@@ -21,13 +21,7 @@ const MIGRATING: &str = "migrating it";
 
 /// Applies what is missing, each migration in a transaction of its own.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
-    let found: i64 = db
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(driver("reading its version"))?;
-    let known = (1..).zip(MIGRATIONS).last().map_or(0, |(number, _)| number);
-    if found > known {
-        return Err(OpenError::Newer { found, known });
-    }
+    let (found, _) = versions(db)?;
     for (number, text) in (1..).zip(MIGRATIONS.iter().copied()) {
         if number <= found {
             check(db, number, text)?;
@@ -40,14 +34,22 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenError> {
 
 /// Refuses a database that a start would migrate, or that this program does not know.
 pub(super) fn check_current(db: &Connection) -> Result<(), OpenError> {
+    match versions(db)? {
+        (found, known) if found < known => Err(OpenError::Behind { found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// The database's version, and the newest that is known. Refuses one that is newer.
+fn versions(db: &Connection) -> Result<(i64, i64), OpenError> {
     let found: i64 = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(driver("reading its version"))?;
-    match (1..).zip(MIGRATIONS).last().map_or(0, |(number, _)| number) {
-        known if found > known => Err(OpenError::Newer { found, known }),
-        known if found < known => Err(OpenError::Behind { found, known }),
-        _ => Ok(()),
+    let known = (1..).zip(MIGRATIONS).last().map_or(0, |(number, _)| number);
+    if found > known {
+        return Err(OpenError::Newer { found, known });
     }
+    Ok((found, known))
 }
 
 fn check(db: &Connection, number: i64, text: &str) -> Result<(), OpenError> {

@@ -179,6 +179,15 @@ impl Sqlite {
             .take()
     }
 
+    /// Forgets the names of the keys of what was deleted.
+    fn forget_deleted(&self, project: ProjectId, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            if let Outcome::Deleted { conversation, .. } = outcome {
+                self.references.forget((project, *conversation));
+            }
+        }
+    }
+
     fn writer(&self) -> Result<&Writer, StoreError> {
         self.writer.as_ref().ok_or(StoreError::Unavailable {
             during: "shutting down",
@@ -316,11 +325,7 @@ impl Store for Sqlite {
         for (conversation, key) in made {
             self.references.put((project, conversation), key);
         }
-        for outcome in &outcomes {
-            if let Outcome::Deleted { conversation, .. } = outcome {
-                self.references.forget((project, *conversation));
-            }
-        }
+        self.forget_deleted(project, &outcomes);
         Ok(outcomes)
     }
 
@@ -335,10 +340,8 @@ impl Store for Sqlite {
             .writer()?
             .apply(erasing::erasure(project, conversation, receipt, at))
             .await?;
+        self.forget_deleted(project, &outcomes);
         let outcome = outcomes.into_iter().next();
-        if let Some(Outcome::Deleted { conversation, .. }) = &outcome {
-            self.references.forget((project, *conversation));
-        }
         outcome.ok_or(StoreError::NoConversation)
     }
 

@@ -129,6 +129,12 @@ pub(super) fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// Reads the two columns that name a row's own key, the first at `at`; none if it has none.
+pub(super) fn read_own_key(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<KeyRef>> {
+    let slot: Option<u32> = row.get(at)?;
+    slot.map(|_| read_key_ref(row, at)).transpose()
+}
+
 /// Reads the two columns that name a key, the first at `at`.
 pub(crate) fn read_key_ref(row: &Row<'_>, at: usize) -> rusqlite::Result<KeyRef> {
     Ok(KeyRef {
