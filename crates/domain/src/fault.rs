@@ -50,10 +50,25 @@ pub enum Fault {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The model refused.
+    /// A tool was called, and what it gave is not in the request.
+    NoToolOutput {
+        /// The call.
+        call_id: String,
+    },
+    /// What is to be read is longer than the model can read.
+    ContextTooLong {
+        /// Most tokens that it can.
+        tokens_max: u64,
+    },
+    /// The model's server refused what it was asked.
     UpstreamRefused {
-        /// The model server's HTTP status.
-        status: u16,
+        /// Why, in its own words. Content.
+        said: Option<String>,
+    },
+    /// The model's server has too much to do.
+    UpstreamBusy {
+        /// When to try again, if it said so.
+        retry_after: Option<Duration>,
     },
     /// The model cannot be reached, or broke off.
     UpstreamDown,
@@ -126,6 +141,11 @@ pub enum Reason {
     },
     /// It names another user than the key's own.
     ForeignUser,
+    /// The vendor has it, Parlance does not.
+    NotSupported {
+        /// What it is: a value that the client sent.
+        what: String,
+    },
 }
 
 /// How a body is malformed.
@@ -168,6 +188,8 @@ pub enum Noun {
     AnchorItem,
     /// A turn.
     Turn,
+    /// The turn that a new one is to continue.
+    PreviousTurn,
     /// An app, where names are strict.
     App,
 }
@@ -237,7 +259,10 @@ impl fmt::Display for Error {
             Fault::BodyTooLarge { bytes_max } => return write!(f, "body over {bytes_max} bytes"),
             Fault::BodyTimeout => "body timeout",
             Fault::Busy { .. } => "busy",
-            Fault::UpstreamRefused { status } => return write!(f, "model refused: {status}"),
+            Fault::NoToolOutput { .. } => "no output of a tool",
+            Fault::ContextTooLong { .. } => "too long for the model",
+            Fault::UpstreamRefused { .. } => "model refused",
+            Fault::UpstreamBusy { .. } => "model busy",
             Fault::UpstreamDown => "model unreachable",
             Fault::StoreDown => "store unavailable",
             Fault::Cancelled => "cancelled",

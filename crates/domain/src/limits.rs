@@ -38,6 +38,14 @@ pub const PURGE_BATCH_BYTES_MAX: u64 = 1 << 20;
 pub const NOTE_CHARS_MAX: usize = 2_000;
 /// Longest answer of a model, in bytes of text.
 pub const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Most items of a model's answer: messages, thoughts and calls of tools.
+pub const ANSWER_ITEMS_MAX: usize = 256;
+/// Most items of a conversation that a model is given to read.
+pub const CONTEXT_ITEMS_MAX: usize = 10_000;
+/// Most turns of a chain of turns that a model is given to read.
+pub const CONTEXT_TURNS_MAX: usize = 1_000;
+/// Tokens that a model is taken to be able to read and write, where nobody has said.
+pub const CONTEXT_TOKENS_DEFAULT: u64 = 128_000;
 
 const _: () = assert!(PAGE_ROWS_MAX < u32::MAX, "a page is read with one row more");
 const _: () = assert!(

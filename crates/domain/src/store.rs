@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use crate::clock::Timestamp;
 use crate::erasing::Erasing;
 use crate::ids::{
-    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, SectionId, TurnId,
+    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, Ref, SectionId,
+    TurnId,
 };
 use crate::model::{
     App, Conversation, ConversationQuery, Due, Hold, Item, ItemContent, ItemQuery, ItemRef,
     KeyDigest, KeyRecord, Metadata, NewConversation, NewItem, Page, Principal, Project, ProjectId,
-    ReceiptEntry, ReceiptRecord, Turn, TurnState, Usage, User,
+    ReceiptEntry, ReceiptRecord, Turn, TurnQuery, TurnRecord, TurnState, Usage, User,
 };
 use crate::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 
@@ -61,6 +62,15 @@ pub trait Store: ReceiptLog + Erasing {
         of: ConversationRef,
         turns: &[TurnId],
     ) -> Result<Vec<Turn>, StoreError>;
+
+    /// One turn of the principal's, whether it is in a conversation or stands alone: of both realms, whatever
+    /// the principal's own. Of several that a prefix names, the oldest.
+    async fn turn(&self, who: &Principal, turn: Ref<TurnId>) -> Result<Option<Turn>, StoreError>;
+
+    /// A page of the principal's turns, of both realms. [`StoreError::NoConversation`] if the query names a
+    /// conversation that is not the principal's. An anchor that is gone marks the place where it was.
+    async fn turn_page(&self, who: &Principal, query: &TurnQuery)
+    -> Result<Page<Turn>, StoreError>;
 
     /// Applies all writes in order or none, having checked all preconditions, in one transaction.
     /// The outcomes are in the order of the writes.
@@ -279,6 +289,10 @@ pub enum Write {
         conversation: ConversationId,
         /// The turn.
         turn: TurnId,
+        /// The app that answers.
+        app: AppId,
+        /// What is kept of it.
+        record: Box<TurnRecord>,
         /// Its input.
         input: Vec<NewItem>,
         /// When.
@@ -294,10 +308,21 @@ pub enum Write {
         state: TurnState,
         /// What it cost.
         usage: Usage,
+        /// What is kept of it from now on; as before if none.
+        record: Option<Box<TurnRecord>>,
         /// Its output.
         output: Vec<NewItem>,
         /// When.
         at: Timestamp,
+    },
+    /// Forgets a turn that does not run; its items stay. [`StoreError::NoTurn`] if there is none of that id in
+    /// the conversation, [`StoreError::TurnRunning`] if it runs, [`StoreError::Held`] as for [`Write::Delete`].
+    /// No change of the conversation itself.
+    RemoveTurn {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The turn.
+        turn: TurnId,
     },
     /// Deletes the conversation and all that is in it. From the commit on nothing of it can be read,
     /// and its receipt is there to be signed. [`StoreError::IdClash`] if there is a receipt of that id,

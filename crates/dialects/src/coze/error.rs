@@ -103,8 +103,22 @@ fn face(fault: &Fault, context: &Context) -> Face {
             "The server is at its limit. Please try again later.",
         )
         .status(StatusCode::TOO_MANY_REQUESTS),
+        Fault::NoToolOutput { .. } => {
+            Face::new(BAD_PARAMETER, "The output of a called tool is missing.")
+        }
+        Fault::ContextTooLong { tokens_max } => Face::new(
+            BAD_PARAMETER,
+            format!(
+                "The messages are longer than the {tokens_max} tokens that the model can read."
+            ),
+        ),
         Fault::UpstreamRefused { .. } => Face::new(MODEL_FAILED, "The model refused the request.")
             .status(StatusCode::BAD_GATEWAY),
+        Fault::UpstreamBusy { .. } => Face::new(
+            SYSTEM_LIMIT,
+            "The model is at its limit. Please try again later.",
+        )
+        .status(StatusCode::TOO_MANY_REQUESTS),
         Fault::UpstreamDown => {
             Face::new(MODEL_FAILED, "The model cannot be reached at the moment.")
                 .status(StatusCode::BAD_GATEWAY)
@@ -146,6 +160,7 @@ fn invalid(field: &str, why: &Reason) -> String {
         Reason::Malformed { expected } => format!("expected {expected}"),
         Reason::Exclusive { with } => format!("it cannot be combined with {with}"),
         Reason::ForeignUser => "the token speaks for another user".to_owned(),
+        Reason::NotSupported { what } => format!("{what} is not supported by this server"),
     };
     format!("Invalid request parameter {field}: {said}.")
 }
@@ -166,7 +181,7 @@ fn missing(noun: Noun) -> String {
     let named = match noun {
         Noun::Conversation | Noun::AnchorConversation => "conversation_id",
         Noun::Item | Noun::AnchorItem => "message_id",
-        Noun::Turn => "chat_id",
+        Noun::Turn | Noun::PreviousTurn => "chat_id",
         Noun::App => "bot_id",
     };
     format!(

@@ -119,6 +119,19 @@ fn face(fault: &Fault, context: &Context) -> Face {
         ),
         Fault::BodyTimeout => Face::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", SLOW),
         Fault::Busy { .. } => busy(),
+        Fault::NoToolOutput { .. } => {
+            Face::bad(INVALID_PARAM, "The output of a called tool is missing.")
+        }
+        Fault::ContextTooLong { .. } => Face::bad(
+            INVALID_PARAM,
+            "Query or prefix prompt is too long, you can reduce the prefix prompt, or shrink the max \
+             token, or switch to a llm with a larger token limit size.",
+        ),
+        Fault::UpstreamBusy { .. } => Face::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit_error",
+            "The model's server is at its limit. Please try again later.",
+        ),
         Fault::UpstreamRefused { .. } | Fault::UpstreamDown => {
             Face::bad("completion_request_error", "Completion request failed.")
         }
@@ -160,7 +173,7 @@ fn missing(noun: Noun) -> Face {
         Noun::AnchorConversation => Face::missing("Last Conversation Not Exists."),
         Noun::Item => Face::missing("Message Not Exists."),
         Noun::AnchorItem => Face::missing("First Message Not Exists."),
-        Noun::Turn => Face::missing("Task Not Exists."),
+        Noun::Turn | Noun::PreviousTurn => Face::missing("Task Not Exists."),
         Noun::App => Face::bad(
             "app_unavailable",
             "App unavailable, please check your app configurations.",
@@ -240,6 +253,10 @@ fn validation(field: &str, why: &Reason, context: &Context) -> String {
         ),
         Reason::Exclusive { with } => (
             format!("Value error, {field} and {with} exclude each other"),
+            "value_error".to_owned(),
+        ),
+        Reason::NotSupported { what } => (
+            format!("Value error, {what} is not supported by this server"),
             "value_error".to_owned(),
         ),
         Reason::ForeignUser => (

@@ -30,6 +30,8 @@ pub(super) const fn failure(why: TurnFailure) -> &'static str {
     match why {
         TurnFailure::Interrupted => "the server was stopped before the answer was complete",
         TurnFailure::Upstream => "the model did not answer, or broke off",
+        TurnFailure::Busy => "the model is at its limit",
+        TurnFailure::Refused => "the model refused",
         TurnFailure::TooLong => "the answer was longer than allowed",
         TurnFailure::Internal => "internal server error",
     }
@@ -76,7 +78,7 @@ impl Timing {
             "completion_unit_price": PRICE,
             "completion_price_unit": PRICE,
             "completion_price": PRICE,
-            "total_tokens": total(usage),
+            "total_tokens": usage.total(),
             "total_price": PRICE,
             "currency": CURRENCY,
             "latency": self.elapsed(at),
@@ -94,11 +96,6 @@ impl Timing {
             "reasoning": {},
         })
     }
-}
-
-/// All tokens.
-pub(super) const fn total(usage: Usage) -> u64 {
-    usage.input_tokens.saturating_add(usage.output_tokens)
 }
 
 /// Seconds between two times; none if the clock went back.

@@ -136,10 +136,29 @@ fn face(fault: &Fault, context: &Context) -> Face {
         )
         .kind("requests")
         .code("rate_limit_exceeded"),
-        Fault::UpstreamRefused { .. } => Face::new(
-            StatusCode::BAD_GATEWAY,
-            "The model's server refused the request.",
+        Fault::NoToolOutput { call_id } => Face::new(
+            StatusCode::BAD_REQUEST,
+            format!("No tool output found for function call {call_id}."),
+        )
+        .param("input"),
+        Fault::ContextTooLong { .. } => Face::new(
+            StatusCode::BAD_REQUEST,
+            "Your input exceeds the context window of this model. Please adjust your input and try \
+             again.",
+        )
+        .param("input")
+        .code("context_length_exceeded"),
+        Fault::UpstreamRefused { said } => Face::new(
+            StatusCode::BAD_REQUEST,
+            said.as_deref()
+                .unwrap_or("The model's server refused the request."),
         ),
+        Fault::UpstreamBusy { .. } => Face::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "The model's server is at its limit. Please retry later.",
+        )
+        .kind("requests")
+        .code("rate_limit_exceeded"),
         Fault::UpstreamDown => Face::new(
             StatusCode::BAD_GATEWAY,
             "The model cannot be reached at the moment.",
@@ -185,6 +204,10 @@ fn invalid(field: &str, why: &Reason) -> Face {
                  or '{with}'."
             ),
             "mutually_exclusive_parameters",
+        ),
+        Reason::NotSupported { what } => (
+            format!("Invalid '{field}': {what} is not supported by this server."),
+            "unsupported_value",
         ),
         Reason::ForeignUser => (
             format!("Invalid '{field}': this key speaks for another user."),
@@ -296,6 +319,11 @@ fn missing(noun: Noun, context: &Context) -> Face {
             "Response with id '{}' not found.",
             context.params.get("response_id")
         ),
+        Noun::PreviousTurn => {
+            return Face::new(StatusCode::BAD_REQUEST, "Previous response not found.")
+                .param("previous_response_id")
+                .code("previous_response_not_found");
+        }
         Noun::App => {
             let message = "The requested model does not exist.";
             return Face::new(StatusCode::NOT_FOUND, message)

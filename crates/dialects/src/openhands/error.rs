@@ -35,6 +35,16 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
             format!("The body is larger than the limit of {bytes_max} bytes").into(),
         ),
         Fault::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "Request Timeout".into()),
+        Fault::NoToolOutput { .. } => (
+            StatusCode::BAD_REQUEST,
+            "The output of a called tool is missing".into(),
+        ),
+        Fault::ContextTooLong { tokens_max } => (
+            StatusCode::BAD_REQUEST,
+            format!("The messages are longer than the {tokens_max} tokens that the model can read")
+                .into(),
+        ),
+        Fault::UpstreamBusy { retry_after } => return busy(retry_after.unwrap_or(BUSY_PAUSE)),
         Fault::UpstreamRefused { .. } => (
             StatusCode::BAD_GATEWAY,
             "The model's server refused the request".into(),
@@ -55,6 +65,9 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     };
     reply::value(status, &json!({"detail": detail}))
 }
+
+/// When to try again where the model's server has not said.
+const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The one error that has no `detail`.
 fn busy(retry_after: std::time::Duration) -> Response {
@@ -78,6 +91,7 @@ fn invalid(field: &str, why: &Reason) -> (StatusCode, Value) {
         Reason::Malformed { expected } => format!("it is not {expected}"),
         Reason::Exclusive { with } => format!("it excludes {with}"),
         Reason::ForeignUser => "this key speaks for another user".to_owned(),
+        Reason::NotSupported { what } => format!("{what} is not supported by this server"),
     };
     let problem = json!({
         "type": "value_error", "loc": ["body", field], "msg": format!("Value error, {said}"),
@@ -115,7 +129,7 @@ fn missing(noun: Noun, context: &Context) -> String {
         }
         Noun::AnchorConversation => "Invalid page_id".to_owned(),
         Noun::Item | Noun::AnchorItem => "Event not found".to_owned(),
-        Noun::Turn | Noun::App => "Not Found".to_owned(),
+        Noun::Turn | Noun::PreviousTurn | Noun::App => "Not Found".to_owned(),
     }
 }
 

@@ -29,8 +29,8 @@ pub struct App {
     pub name: String,
     /// What kind of app it is.
     pub mode: AppMode,
-    /// The model that answers.
-    pub model: String,
+    /// The model that answers; none is the server's default.
+    pub model: Option<String>,
     /// What the model is told first. Content.
     pub instructions: Option<String>,
     /// When it was made.

@@ -47,6 +47,13 @@ impl Role {
 pub struct ItemType(Cow<'static, str>);
 
 impl ItemType {
+    /// What the model has thought.
+    pub const REASONING: Self = Self(Cow::Borrowed("reasoning"));
+    /// A call of a function.
+    pub const FUNCTION_CALL: Self = Self(Cow::Borrowed("function_call"));
+    /// What a function has given.
+    pub const FUNCTION_CALL_OUTPUT: Self = Self(Cow::Borrowed("function_call_output"));
+
     /// Reads a type: letters, digits, `_`, `-` and `.`, 64 characters at most.
     pub fn parse(text: &str) -> Result<Self, Reason> {
         let got = text.chars().count();
@@ -135,6 +142,52 @@ impl ItemContent {
         }
     }
 
+    /// A message of the assistant's, made of pieces of text (false) and refusals (true).
+    pub fn answer(parts: &[(bool, String)], is_whole: bool) -> Self {
+        let part = |(is_refusal, text): &(bool, String)| {
+            if *is_refusal {
+                json!({"type": "refusal", "refusal": text})
+            } else {
+                json!({"type": "output_text", "annotations": [], "logprobs": [], "text": text})
+            }
+        };
+        let content: Vec<Value> = parts.iter().map(part).collect();
+        let payload = json!({
+            "type": "message", "status": status(is_whole), "content": content, "role": "assistant",
+        });
+        Self {
+            kind: ItemKind::Message(Role::Assistant),
+            payload: Json::from(&payload),
+            native: None,
+        }
+    }
+
+    /// What the model has thought.
+    pub fn reasoning(text: &str) -> Self {
+        let payload = json!({
+            "type": "reasoning", "summary": [],
+            "content": [{"type": "reasoning_text", "text": text}],
+        });
+        Self::typed(ItemType::REASONING, &payload)
+    }
+
+    /// A call of a function that the model has made.
+    pub fn function_call(call_id: &str, name: &str, arguments: &str, is_whole: bool) -> Self {
+        let payload = json!({
+            "type": "function_call", "status": status(is_whole),
+            "arguments": arguments, "call_id": call_id, "name": name,
+        });
+        Self::typed(ItemType::FUNCTION_CALL, &payload)
+    }
+
+    fn typed(item_type: ItemType, payload: &Value) -> Self {
+        Self {
+            kind: ItemKind::Typed(item_type),
+            payload: Json::from(payload),
+            native: None,
+        }
+    }
+
     /// The text of a message, its parts put together; empty for everything else.
     pub fn text(&self) -> String {
         let ItemKind::Message(_) = self.kind else {
@@ -159,6 +212,10 @@ impl ItemContent {
             .filter(|native| native.dialect == dialect)
             .map(|native| &native.json)
     }
+}
+
+const fn status(is_whole: bool) -> &'static str {
+    if is_whole { "completed" } else { "incomplete" }
 }
 
 /// An item about to be added. Its id comes from the same source as all ids.

@@ -21,9 +21,9 @@ pub use page::{
     ConversationQuery, Cursor, ItemFilter, ItemQuery, Order, Page, Position, SeqRange, Sort,
     check_rows,
 };
-pub use principal::{Principal, User};
+pub use principal::{Principal, Realm, User};
 pub use receipt::{
     Due, Erasure, ErasureLevel, ItemsBucket, Receipt, ReceiptEntry, ReceiptRecord, ReceiptState,
 };
 pub(crate) use receipt::{hex, unhex};
-pub use turn::{Turn, TurnFailure, TurnState, Usage};
+pub use turn::{Cutoff, Turn, TurnFailure, TurnQuery, TurnRecord, TurnState, Usage};

@@ -40,4 +40,27 @@ pub struct Principal {
     /// The only app whose conversations are seen, where the dialect's keys see no others (Dify).
     /// It narrows what the principal sees and is no part of who owns a conversation.
     pub app: Option<AppId>,
+    /// Which of the principal's things are meant.
+    pub realm: Realm,
+}
+
+/// The two kinds of things that a principal has. Each kind is invisible to whoever means the other, and
+/// whoever erases a user erases both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Realm {
+    /// Conversations.
+    #[default]
+    Conversations,
+    /// What turns that stand alone have in place of a conversation: nobody lists or names it.
+    LoneTurns,
+}
+
+impl Principal {
+    /// The same, meaning the other kind of things.
+    pub fn in_realm(&self, realm: Realm) -> Self {
+        Self {
+            realm,
+            ..self.clone()
+        }
+    }
 }

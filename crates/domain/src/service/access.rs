@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Service, fault};
 use crate::fault::{CredentialProblem, Error, Fault, Noun, Reason};
 use crate::ids::KeyId;
-use crate::model::{App, KeyDigest, KeyRecord, Principal, User};
+use crate::model::{App, KeyDigest, KeyRecord, Principal, Realm, User};
 
 /// How long a key is believed without asking the store: a revoked key stops within this time.
 const BELIEVED: Duration = Duration::from_millis(900);
@@ -39,6 +39,7 @@ impl Access {
             project: self.key.project,
             user,
             app: None,
+            realm: Realm::Conversations,
         })
     }
 }

@@ -71,13 +71,13 @@ impl Service {
         self.store().apps(project).await.map_err(fault)
     }
 
-    /// Makes an app; none if the name is taken.
+    /// Makes an app; none if the name is taken. Without a model, the server's default answers.
     pub async fn create_app(
         &self,
         project: ProjectId,
         name: &str,
         mode: AppMode,
-        model: &str,
+        model: Option<&str>,
         instructions: Option<String>,
     ) -> Result<Option<App>, Error> {
         let app = App {
@@ -85,7 +85,7 @@ impl Service {
             project,
             name: name.to_owned(),
             mode,
-            model: model.to_owned(),
+            model: model.map(ToOwned::to_owned),
             instructions,
             created_at: self.now(),
         };

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::{Clock, Timestamp};
 use crate::fault::{Conflict, Error, Fault, Noun};
-use crate::ids::{Id, IdSource};
+use crate::ids::{Id, IdSource, TurnId};
 use crate::notary::Notary;
 use crate::receipt_log::LogHead;
 use crate::store::{Batch, Outcome, Store, StoreError, Write};
@@ -31,16 +31,30 @@ pub use erasing::{EraseOrder, Erasure, Tally};
 pub use holds::{AddedHold, HoldTarget};
 pub use items::{Appended, ItemDraft};
 pub use receipts::LogExport;
-pub use turns::{TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget};
+pub use turns::{
+    Begun, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent, TurnStream,
+    TurnTarget,
+};
 
 /// How often a write is tried again when somebody else was faster.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// What an operator can set of the rules.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Refuse model names and bot ids that name no app, instead of taking the key's app.
     pub strict_names: bool,
+    /// The model that answers where an app names none.
+    pub default_model: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            strict_names: false,
+            default_model: "echo".to_owned(),
+        }
+    }
 }
 
 /// What the service needs of the world.
@@ -170,11 +184,16 @@ impl Service {
                 Write::Append { items, .. } => items,
                 Write::StartTurn {
                     conversation,
+                    turn,
                     input,
                     ..
                 } => {
+                    let stands_alone = turn.bits() == conversation.bits();
                     // A turn in a new conversation follows it to its new id.
                     *conversation = made.unwrap_or(*conversation);
+                    if stands_alone {
+                        *turn = TurnId::from_bits(conversation.bits());
+                    }
                     input
                 }
                 Write::FinishTurn { output, .. } => output,
@@ -183,7 +202,8 @@ impl Service {
                 | Write::SetActive { .. }
                 | Write::StartSection { .. }
                 | Write::ReplaceItem { .. }
-                | Write::RemoveItems { .. } => continue,
+                | Write::RemoveItems { .. }
+                | Write::RemoveTurn { .. } => continue,
                 Write::Delete { receipt, .. } => {
                     *receipt = self.new_id();
                     continue;

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::StatusCode;
 use parlance_domain::service::{
-    ConversationDraft, ItemDraft, TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget,
+    ConversationDraft, ItemDraft, PieceKind, TurnDraft, TurnEnd, TurnEvent, TurnStream, TurnTarget,
 };
 use parlance_domain::{
-    App, ConversationRef, Error, Fault, Id, ItemContent, ItemId, Native, Noun, Principal, Reason,
-    Role, Service, TurnFailure, TurnId, TurnState,
+    App, ConversationId, ConversationRef, Error, Fault, Id, ItemContent, ItemId, Native, Noun,
+    Principal, Reason, Role, Service, TurnFailure, TurnId, TurnState,
 };
 use serde_json::{Map, Value, json};
 
@@ -85,11 +85,7 @@ impl Question {
                 ..ConversationDraft::new(app.id)
             })),
         };
-        TurnDraft {
-            app: Arc::clone(app),
-            target,
-            input: vec![ItemDraft::from(content)],
-        }
+        TurnDraft::new(Arc::clone(app), target, vec![ItemDraft::from(content)])
     }
 }
 
@@ -146,6 +142,7 @@ struct Asked {
     who: Principal,
     app: Arc<App>,
     turn: TurnStream,
+    conversation: ConversationId,
     message: ItemId,
     timing: Timing,
 }
@@ -157,6 +154,7 @@ impl Asked {
             service: call.service.clone(),
             who,
             app: Arc::clone(&call.access.app),
+            conversation: turn.conversation.ok_or(Fault::Internal)?,
             message: message.ok_or(Fault::Internal)?,
             timing: Timing::new(call.service.now()),
             turn,
@@ -167,7 +165,11 @@ impl Asked {
     async fn block(mut self) -> Reply {
         while let Some(event) = self.turn.next().await {
             match event {
-                TurnEvent::Text(_) => self.timing.text(self.service.now()),
+                TurnEvent::Piece {
+                    kind: PieceKind::Text | PieceKind::Refusal,
+                    ..
+                } => self.timing.text(self.service.now()),
+                TurnEvent::Begun(_) | TurnEvent::Piece { .. } | TurnEvent::Done(_) => {}
                 TurnEvent::Ended(end) => return self.blocking(&end).await,
             }
         }
@@ -175,7 +177,7 @@ impl Asked {
     }
 
     async fn blocking(&self, end: &TurnEnd) -> Reply {
-        match self.ending(end).await {
+        match ending(end) {
             Ending::Completed | Ending::Stopped => {}
             Ending::Failed(why) => {
                 let said = format!("{}{}", run::RUN_FAILED, run::failure(why));
@@ -189,31 +191,12 @@ impl Asked {
             "task_id": self.turn.turn.dashed(),
             "id": self.message.dashed(),
             "message_id": self.message.dashed(),
-            "conversation_id": self.turn.conversation.dashed(),
+            "conversation_id": self.conversation.dashed(),
             "mode": self.app.mode.name(),
-            "answer": end.text,
+            "answer": end.text(),
             "metadata": self.timing.metadata(end.usage, self.service.now()),
             "created_at": self.message.made_at().seconds(),
         })))
-    }
-
-    /// How the run ended. A turn does not tell whether it was stopped or lost its conversation.
-    async fn ending(&self, end: &TurnEnd) -> Ending {
-        match end.state {
-            TurnState::Completed => Ending::Completed,
-            TurnState::Failed(why) => Ending::Failed(why),
-            TurnState::Running => Ending::Failed(TurnFailure::Internal),
-            TurnState::Cancelled => {
-                let of = self.turn.conversation.into();
-                match self.service.conversation(&self.who, of).await {
-                    Err(Error {
-                        fault: Fault::NotFound(_),
-                        ..
-                    }) => Ending::Deleted,
-                    Ok(_) | Err(_) => Ending::Stopped,
-                }
-            }
-        }
     }
 
     /// The answer as it comes.
@@ -222,12 +205,12 @@ impl Asked {
         let user = user.map_or(caller::DEFAULT_USER, |user| user.expose());
         let app = self.app.id.dashed();
         let names = Names {
-            conversation: self.turn.conversation.dashed(),
+            conversation: self.conversation.dashed(),
             message: self.message.dashed(),
             task: self.turn.turn.dashed(),
             workflow: app.clone(),
             nodes: [(); 3].map(|()| self.service.new_id::<TurnId>().dashed()),
-            model: self.app.model.clone(),
+            model: self.turn.model.clone(),
             user: user.to_owned(),
         };
         let mut inputs = question.inputs;
@@ -249,7 +232,7 @@ impl Asked {
     /// Which of the conversation's messages this is, from 1: exact where every question was answered
     /// by one message, which spares counting them all.
     async fn dialogue_count(&self) -> u64 {
-        let of = self.turn.conversation.into();
+        let of = self.conversation.into();
         let item = self.service.item(&self.who, of, &self.message.into()).await;
         item.map_or(1, |item| item.seq / 2 + 1)
     }
@@ -267,16 +250,33 @@ impl Asked {
     }
 
     async fn frame(&mut self, encoder: &mut Encoder) -> String {
-        let Ok(event) = tokio::time::timeout(PING_EVERY, self.turn.next()).await else {
-            return PING.to_owned();
-        };
-        match event {
-            Some(TurnEvent::Text(text)) => encoder.text(&text, self.service.now()),
-            Some(TurnEvent::Ended(end)) => {
-                let ending = self.ending(&end).await;
-                encoder.end(ending, &end, self.service.now())
-            }
-            None => encoder.lost(),
+        loop {
+            let Ok(event) = tokio::time::timeout(PING_EVERY, self.turn.next()).await else {
+                return PING.to_owned();
+            };
+            return match event {
+                Some(TurnEvent::Piece {
+                    kind: PieceKind::Text | PieceKind::Refusal,
+                    text,
+                }) => encoder.text(&text, self.service.now()),
+                Some(TurnEvent::Begun(_) | TurnEvent::Piece { .. } | TurnEvent::Done(_)) => {
+                    continue;
+                }
+                Some(TurnEvent::Ended(end)) => encoder.end(ending(&end), &end, self.service.now()),
+                None => encoder.lost(),
+            };
         }
+    }
+}
+
+/// How the run ended.
+fn ending(end: &TurnEnd) -> Ending {
+    match end.state {
+        // Dify reports an answer that was cut off as it does a whole one.
+        TurnState::Completed | TurnState::Incomplete(_) => Ending::Completed,
+        TurnState::Failed(why) => Ending::Failed(why),
+        TurnState::Running => Ending::Failed(TurnFailure::Internal),
+        TurnState::Cancelled if end.is_deleted => Ending::Deleted,
+        TurnState::Cancelled => Ending::Stopped,
     }
 }

@@ -118,7 +118,10 @@ pub(super) fn render(message: &Message, of: &Conversation, turns: &[Turn]) -> Va
     let latency = turn.and_then(|turn| Some(run::seconds(turn.started_at, turn.finished_at?)));
     let error = turn.and_then(|turn| match turn.state {
         TurnState::Failed(why) => Some(run::failure(why)),
-        TurnState::Running | TurnState::Completed | TurnState::Cancelled => None,
+        TurnState::Running
+        | TurnState::Completed
+        | TurnState::Incomplete(_)
+        | TurnState::Cancelled => None,
     });
     json!({
         "id": head.id.dashed(),

@@ -183,7 +183,7 @@ impl Encoder {
         let answer = Outcome {
             inputs: json!({}),
             process_data: json!({}),
-            outputs: json!({"answer": end.text, "files": []}),
+            outputs: json!({"answer": end.text(), "files": []}),
             error: None,
             usage: None,
             since: at,
@@ -201,7 +201,7 @@ impl Encoder {
     /// What the model's node has to show.
     fn llm(&self, end: &TurnEnd, error: Option<&'static str>, at: Timestamp) -> Outcome {
         let outputs = json!({
-            "text": end.text,
+            "text": end.text(),
             "reasoning_content": "",
             "usage": self.timing.usage(end.usage, at),
             "finish_reason": "stop",
@@ -237,7 +237,7 @@ impl Encoder {
             || json!({}),
             |usage| {
                 json!({
-                    "total_tokens": run::total(usage),
+                    "total_tokens": usage.total(),
                     "total_price": run::PRICE,
                     "currency": run::CURRENCY,
                 })
@@ -299,7 +299,7 @@ impl Encoder {
     ) -> String {
         let outputs = match error {
             Some(_) => json!({}),
-            None => json!({"answer": end.text, "files": []}),
+            None => json!({"answer": end.text(), "files": []}),
         };
         let data = json!({
             "id": self.names.task,
@@ -308,7 +308,7 @@ impl Encoder {
             "outputs": outputs,
             "error": error,
             "elapsed_time": self.timing.elapsed(at),
-            "total_tokens": run::total(end.usage),
+            "total_tokens": end.usage.total(),
             "total_steps": steps,
             "created_by": {"user": self.names.user},
             "created_at": self.timing.started.seconds(),

@@ -3,43 +3,35 @@
 //! Invariant: a turn runs in a task of its own and outlives whoever reads it. Its input is durable
 //! before its first event, its output before its last.
 
+mod context;
 mod log;
+mod output;
 mod registry;
+mod run;
+mod stored;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
-use tokio::task::coop::consume_budget;
-use tokio_util::sync::CancellationToken;
-
-use log::Teller;
 
 use super::conversations::ConversationDraft;
 use super::items::ItemDraft;
 use super::{Service, fault};
-use crate::fault::{Chain, Error, Fault};
-use crate::ids::{ConversationId, ConversationRef, Ref, TurnId};
-use crate::limits::ANSWER_BYTES_MAX;
-use crate::model::{
-    App, ItemContent, ItemFilter, ItemKind, ItemQuery, Order, Principal, Role, TurnFailure,
-    TurnState, Usage,
-};
-use crate::store::{Batch, Outcome, StoreError, Write};
-use crate::upstream::{ModelEvent, ModelMessage, ModelRequest, ModelStream};
+use crate::clock::Timestamp;
+use crate::fault::{Chain, Error, Fault, Noun};
+use crate::ids::{ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
+use crate::limits::CONTEXT_TOKENS_DEFAULT;
+use crate::model::{App, ItemKind, Native, Principal, Realm, TurnRecord};
+use crate::store::{Batch, Outcome, Write};
+use crate::upstream::{FunctionTool, ModelOptions, ModelRequest};
 
-pub use log::{TurnEnd, TurnEvent, TurnStream};
+use context::{Past, text_tokens};
+use run::Run;
+
+pub use context::Overflow;
+pub use log::{Begun, OutputKind, PieceKind, TurnEnd, TurnEvent, TurnStream};
 pub(super) use registry::Registry;
-
-/// Newest messages that a model is given.
-const HISTORY_MESSAGES_MAX: u32 = 100;
-
-/// First pause before a turn's failure is recorded again, where the store did not take it.
-const SETTLING_PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// Longest pause.
-const SETTLING_PAUSE_MAX: Duration = Duration::from_secs(10);
+pub use stored::Half;
 
 /// Where a turn takes place.
 #[derive(Clone, Debug)]
@@ -48,6 +40,18 @@ pub enum TurnTarget {
     New(Box<ConversationDraft>),
     /// In one that exists.
     Existing(ConversationRef),
+    /// In none that anybody sees: it is stored with a key of its own.
+    Alone {
+        /// The turn that it continues.
+        previous: Option<Ref<TurnId>>,
+    },
+    /// In none, and nothing of it is stored.
+    Unstored {
+        /// The turn that it continues.
+        previous: Option<Ref<TurnId>>,
+        /// The conversation that it reads.
+        conversation: Option<ConversationRef>,
+    },
 }
 
 /// A turn that a client wants.
@@ -55,60 +59,89 @@ pub enum TurnTarget {
 pub struct TurnDraft {
     /// The app that answers.
     pub app: Arc<App>,
+    /// The model that the client names; the app's own if none, or if there is none of that name.
+    pub model: Option<String>,
     /// Where.
     pub target: TurnTarget,
-    /// What is asked.
+    /// What is asked. Nothing, where that is in the conversation already.
     pub input: Vec<ItemDraft>,
+    /// What the model is told first, in place of the app's own instructions.
+    pub instructions: Option<String>,
+    /// What is wanted of the answer.
+    pub options: ModelOptions,
+    /// What happens where there is more than the model can read.
+    pub overflow: Overflow,
+    /// Whether a call of a tool that has no output is an error, [`Fault::NoToolOutput`]. Otherwise it is left
+    /// out of what the model reads.
+    pub needs_tool_outputs: bool,
+    /// Whether it is kept in which pieces the answer came.
+    pub keeps_pieces: bool,
+    /// What the dialect keeps with it.
+    pub native: Option<Native>,
+    /// How the dialect writes an item's id. An item of the output that gets another id when it is stored
+    /// than it was announced with (somebody else has added one meanwhile) keeps this as its alias.
+    pub item_name: fn(&ItemKind, ItemId) -> String,
 }
 
-/// One turn on its way.
-struct Run {
-    who: Principal,
-    app: Arc<App>,
+impl TurnDraft {
+    /// A turn of this input, with nothing else said.
+    pub fn new(app: Arc<App>, target: TurnTarget, input: Vec<ItemDraft>) -> Self {
+        Self {
+            app,
+            model: None,
+            target,
+            input,
+            instructions: None,
+            options: ModelOptions::default(),
+            overflow: Overflow::default(),
+            needs_tool_outputs: false,
+            keeps_pieces: false,
+            native: None,
+            item_name: |_, id| id.hex(),
+        }
+    }
+}
+
+/// What a turn is stored as when it begins.
+struct Start {
     turn: TurnId,
-    conversation: ConversationId,
-    teller: Teller,
-    cancelled: CancellationToken,
+    batch: Batch,
+    /// Whose things it is written among.
+    who: Principal,
+    /// The conversation's next sequence number, as it was when the past was read.
+    read_up_to: Option<u64>,
 }
 
-/// What a model has said so far.
-#[derive(Default)]
-struct Answer {
-    text: String,
-    usage: Usage,
+/// What a model is to be asked.
+struct Question {
+    request: ModelRequest,
+    /// Most tokens of what it may be given to read.
+    tokens_max: u64,
+}
+
+/// A turn as it was stored when it began.
+struct Stored {
+    conversation: Option<ConversationId>,
+    input: Vec<ItemId>,
+    /// Its input's first sequence number.
+    first_seq: Option<u64>,
+    record: Option<Box<TurnRecord>>,
+    at: Timestamp,
 }
 
 impl Service {
     /// Begins a turn: stores its input, then lets the model answer in a task of its own.
+    ///
+    /// [`Fault::NotFound`] of the conversation, or of the turn that it continues; `ConversationBusy` if one
+    /// is running there.
     pub async fn start_turn(&self, who: &Principal, draft: TurnDraft) -> Result<TurnStream, Error> {
-        let turn = self.new_id();
-        let mut writes = Vec::with_capacity(2);
-        let conversation = match draft.target {
-            TurnTarget::New(new) => {
-                let new = self.draft_conversation(*new);
-                let id = new.id;
-                writes.push(Write::Create(Box::new(new)));
-                id
-            }
-            TurnTarget::Existing(id) => self.whole_id(who, id).await?,
-        };
-        let input = self.draft_items(draft.input);
-        writes.push(Write::StartTurn {
-            conversation,
-            turn,
-            input,
-            at: self.now(),
-        });
-        let batch = Batch {
-            require: Vec::new(),
-            writes,
-        };
+        let (question, start) = self.prepare(who, &draft).await?;
         let (begun, begins) = oneshot::channel();
-        let (service, who, app) = (self.clone(), who.clone(), draft.app);
+        let (service, who) = (self.clone(), who.clone());
         // From here on in a task of its own: a client that goes away between the commit and the
         // first event must not leave a turn behind that is recorded as running and never ends.
         self.tasks().spawn(async move {
-            let (run, started) = service.begin_turn(who, app, turn, batch).await;
+            let (run, started) = service.begin_turn(who, draft, question, start).await;
             // Whoever asked may be gone; the turn is run all the same.
             drop(begun.send(started));
             if let Some(run) = run {
@@ -118,236 +151,262 @@ impl Service {
         begins.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
     }
 
+    /// About how many tokens a turn's model would be given to read.
+    pub async fn count_tokens(&self, who: &Principal, draft: &TurnDraft) -> Result<u64, Error> {
+        let (question, _) = self.prepare(who, draft).await?;
+        let request = &question.request;
+        let instructions = request.instructions.as_deref().map_or(0, text_tokens);
+        let messages: u64 = request.messages.iter().map(context::tokens).sum();
+        let tool = |tool: &FunctionTool| {
+            let texts = [Some(tool.name.as_str()), tool.description.as_deref()];
+            let schema = tool.parameters.as_ref().map_or("", crate::json::Json::text);
+            texts
+                .into_iter()
+                .flatten()
+                .chain([schema])
+                .map(text_tokens)
+                .sum::<u64>()
+        };
+        let tools: u64 = request.options.tools.iter().map(tool).sum();
+        Ok(instructions + messages + tools)
+    }
+
+    /// Reads what came before a turn, and says what is to be written.
+    async fn prepare(
+        &self,
+        who: &Principal,
+        draft: &TurnDraft,
+    ) -> Result<(Question, Start), Error> {
+        let model = self.model_name(&draft.app, draft.model.as_deref());
+        let tokens_max = self.tokens_to_read(&model, draft);
+        let mut past = Past::new(tokens_max, draft.overflow);
+        past.add_input(&draft.input)?;
+        let start = self.read_past(who, draft, &model, &mut past).await?;
+        let (messages, missing) = past.messages();
+        if let Some(call_id) = missing.filter(|_| draft.needs_tool_outputs) {
+            return Err(Fault::NoToolOutput { call_id }.into());
+        }
+        let own = draft.app.instructions.as_ref();
+        let request = ModelRequest {
+            model,
+            instructions: draft.instructions.as_ref().or(own).cloned(),
+            messages,
+            options: draft.options.clone(),
+        };
+        let question = Question {
+            request,
+            tokens_max,
+        };
+        Ok((question, start))
+    }
+
+    /// The model that answers: the one that is named, if it is configured, else the app's, else the default.
+    pub fn model_name(&self, app: &App, named: Option<&str>) -> String {
+        let configured = named.filter(|name| self.inner.ports.model.model(name).is_some());
+        let name = configured.or(app.model.as_deref());
+        name.unwrap_or(&self.inner.settings.default_model)
+            .to_owned()
+    }
+
+    /// How much a model can read, so that there is room left to answer.
+    fn tokens_to_read(&self, model: &str, draft: &TurnDraft) -> u64 {
+        let context = self.inner.ports.model.model(model);
+        let context = context.and_then(|model| model.context_tokens);
+        let context = context.unwrap_or(CONTEXT_TOKENS_DEFAULT);
+        let answer = draft.options.output_tokens_max.unwrap_or(context / 8);
+        let instructions = draft
+            .instructions
+            .as_ref()
+            .or(draft.app.instructions.as_ref());
+        let instructions = instructions.map_or(0, |text| text_tokens(text));
+        context
+            .saturating_sub(answer.saturating_add(instructions))
+            .max(context / 4)
+    }
+
+    async fn read_past(
+        &self,
+        who: &Principal,
+        draft: &TurnDraft,
+        model: &str,
+        past: &mut Past,
+    ) -> Result<Start, Error> {
+        let mut start = Start {
+            turn: self.new_id(),
+            batch: Batch::default(),
+            who: who.clone(),
+            read_up_to: None,
+        };
+        let mut record = TurnRecord {
+            model: model.to_owned(),
+            native: draft.native.clone(),
+            ..TurnRecord::default()
+        };
+        let conversation = match &draft.target {
+            TurnTarget::New(new) => {
+                past.add_input(&new.items)?;
+                let new = self.draft_conversation(new.as_ref().clone());
+                start.read_up_to = u64::try_from(new.items.len()).ok();
+                let id = new.id;
+                start.batch.writes.push(Write::Create(Box::new(new)));
+                id
+            }
+            TurnTarget::Existing(of) => {
+                let (id, next_seq) = self.add_conversation(who, *of, past).await?;
+                start.read_up_to = Some(next_seq);
+                id
+            }
+            TurnTarget::Alone { previous } => {
+                record.previous = self.add_previous(who, *previous, past).await?;
+                start.who = who.in_realm(Realm::LoneTurns);
+                start.read_up_to = Some(0);
+                // A conversation to itself, of the same bits: its key is the turn's alone.
+                let mut new = self.draft_conversation(ConversationDraft::new(draft.app.id));
+                new.id = ConversationId::from_bits(start.turn.bits());
+                let id = new.id;
+                start.batch.writes.push(Write::Create(Box::new(new)));
+                id
+            }
+            TurnTarget::Unstored {
+                previous,
+                conversation,
+            } => {
+                self.add_previous(who, *previous, past).await?;
+                if let Some(of) = conversation {
+                    self.add_conversation(who, *of, past).await?;
+                }
+                return Ok(start);
+            }
+        };
+        start.batch.writes.push(Write::StartTurn {
+            conversation,
+            turn: start.turn,
+            app: draft.app.id,
+            record: Box::new(record),
+            input: self.draft_items(draft.input.clone()),
+            at: self.now(),
+        });
+        Ok(start)
+    }
+
+    async fn add_previous(
+        &self,
+        who: &Principal,
+        previous: Option<Ref<TurnId>>,
+        past: &mut Past,
+    ) -> Result<Option<TurnId>, Error> {
+        let Some(previous) = previous else {
+            return Ok(None);
+        };
+        let found = self.store().turn(who, previous).await.map_err(fault)?;
+        let found = found.ok_or(Fault::NotFound(Noun::PreviousTurn))?;
+        self.add_chain(who, &found, past).await?;
+        Ok(Some(found.id))
+    }
+
     async fn begin_turn(
         &self,
-        who: Principal,
-        app: Arc<App>,
-        turn: TurnId,
-        mut batch: Batch,
+        asker: Principal,
+        draft: TurnDraft,
+        mut question: Question,
+        mut start: Start,
     ) -> (Option<Run>, Result<TurnStream, Error>) {
+        let entered = start.turn;
         // Entered first, so that whoever deletes the conversation at once finds the turn.
-        let (cancelled, log) = self.inner.turns.enter(turn, who.clone(), app.id);
-        if let Err(error) = self.apply(&who, &mut batch).await {
-            self.inner.turns.leave(turn);
-            return (None, Err(fault(error)));
+        let (cancelled, teller) = self.inner.turns.enter(entered, asker.clone(), draft.app.id);
+        let stored = match self.store_start(&mut start).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.inner.turns.leave(entered);
+                return (None, Err(error));
+            }
+        };
+        self.inner.turns.rename(entered, start.turn);
+        if start.read_up_to != stored.first_seq {
+            // Somebody has added something since. If it cannot be read now, the turn answers what it knows.
+            question = self.read_again(&asker, stored.conversation, question).await;
         }
+        let stream = TurnStream {
+            turn: start.turn,
+            conversation: stored.conversation,
+            input: stored.input,
+            model: question.request.model.clone(),
+            started_at: stored.at,
+            reader: teller.reader(),
+        };
+        let run = Run {
+            who: start.who,
+            turn: start.turn,
+            conversation: stored.conversation,
+            record: stored.record,
+            keeps_pieces: draft.keeps_pieces,
+            item_name: draft.item_name,
+            request: question.request,
+            teller,
+            cancelled,
+        };
+        (Some(run), Ok(stream))
+    }
+
+    /// Stores that a turn begins, unless nothing of it is stored.
+    async fn store_start(&self, start: &mut Start) -> Result<Stored, Error> {
+        if start.batch.writes.is_empty() {
+            return Ok(Stored {
+                conversation: None,
+                input: Vec::new(),
+                first_seq: start.read_up_to,
+                record: None,
+                at: self.now(),
+            });
+        }
+        let outcomes = self.apply(&start.who, &mut start.batch).await;
+        let outcome = outcomes.map_err(fault)?.pop();
         // Ids may have been renewed when they were written.
         let Some(Write::StartTurn {
             conversation,
+            turn,
+            record,
             input,
+            at,
             ..
-        }) = batch.writes.pop()
+        }) = start.batch.writes.pop()
         else {
-            self.inner.turns.leave(turn);
-            return (None, Err(Fault::Internal.into()));
+            return Err(Fault::Internal.into());
         };
-        let (teller, reader) = Teller::of(log);
-        let input = input.iter().map(|item| item.id).collect();
-        let stream = TurnStream::new(turn, conversation, input, reader);
-        (
-            Some(Run {
-                who,
-                app,
-                turn,
-                conversation,
-                teller,
-                cancelled,
-            }),
-            Ok(stream),
-        )
+        start.turn = turn;
+        let first_seq = match outcome {
+            Some(Outcome::Added { first_seq, .. }) => Some(first_seq),
+            _ => None,
+        };
+        Ok(Stored {
+            conversation: Some(conversation),
+            input: input.iter().map(|item| item.id).collect(),
+            first_seq,
+            record: Some(record),
+            at,
+        })
     }
 
-    /// How many turns are running here.
-    #[cfg(feature = "models")]
-    pub fn running_turns(&self) -> usize {
-        self.inner.turns.len()
-    }
-
-    /// Stops a turn, if it runs here and is the principal's. Nobody is told which: for dialects whose
-    /// clients name a turn without its conversation.
-    pub fn stop_turn(&self, who: &Principal, turn: Ref<TurnId>) {
-        self.inner.turns.stop(who, turn);
-    }
-
-    async fn run_turn(&self, run: Run) {
-        if AssertUnwindSafe(self.run_to_its_end(&run))
-            .catch_unwind()
+    /// The question after all that is in the conversation by now, the turn's own input included.
+    async fn read_again(
+        &self,
+        who: &Principal,
+        conversation: Option<ConversationId>,
+        mut question: Question,
+    ) -> Question {
+        let Some(conversation) = conversation else {
+            return question;
+        };
+        let mut past = Past::new(question.tokens_max, Overflow::LeaveOut);
+        match self
+            .add_conversation(who, conversation.into(), &mut past)
             .await
-            .is_err()
         {
-            // A defect, whose message the panic hook has written. The conversation must not stay
-            // locked for it, nor its reader wait for ever.
-            self.settle_later(&run);
-            let state = TurnState::Failed(TurnFailure::Internal);
-            let end = TurnEnd {
-                state,
-                text: String::new(),
-                answer: None,
-                usage: Usage::default(),
-            };
-            run.teller.end(end);
-        }
-        self.inner.turns.leave(run.turn);
-    }
-
-    async fn run_to_its_end(&self, run: &Run) {
-        let mut answer = Answer::default();
-        let stopping = self.tasks().stopping();
-        let state = tokio::select! {
-            biased;
-            () = run.cancelled.cancelled() => TurnState::Cancelled,
-            () = stopping.cancelled() => TurnState::Failed(TurnFailure::Interrupted),
-            state = self.ask(run, &mut answer) => state,
-        };
-        let end = self.finish(run, state, answer).await;
-        // Before its last event, so that whoever has read that can begin another turn.
-        self.inner.turns.leave(run.turn);
-        run.teller.end(end);
-    }
-
-    async fn ask(&self, run: &Run, answer: &mut Answer) -> TurnState {
-        let messages = match self.history(run).await {
-            Ok(messages) => messages,
-            Err(Error {
-                fault: Fault::NotFound(_),
-                ..
-            }) => return TurnState::Cancelled,
-            Err(error) => return failed(run.turn, &error, TurnFailure::Internal),
-        };
-        let request = ModelRequest {
-            model: run.app.model.clone(),
-            instructions: run.app.instructions.clone(),
-            messages,
-        };
-        match self.inner.ports.model.answer(request).await {
-            Ok(stream) => listen(run, stream, answer).await,
-            Err(error) => failed(run.turn, &error, TurnFailure::Upstream),
-        }
-    }
-
-    /// What the model is given: the newest messages of the section.
-    async fn history(&self, run: &Run) -> Result<Vec<ModelMessage>, Error> {
-        let query = ItemQuery {
-            filter: ItemFilter::Dialogue,
-            ..ItemQuery::first(Order::NewestFirst, HISTORY_MESSAGES_MAX)
-        };
-        let of = run.conversation.into();
-        let (conversation, page) = self.conversation_with_items(&run.who, of, &query).await?;
-        let message = |item: &crate::model::Item| {
-            let ItemKind::Message(role) = item.content.kind else {
-                return None;
-            };
-            Some(ModelMessage {
-                role,
-                text: item.content.text(),
-            })
-        };
-        let in_section = page
-            .rows
-            .iter()
-            .take_while(|item| item.section == conversation.section);
-        let mut messages: Vec<ModelMessage> = in_section.filter_map(message).collect();
-        messages.reverse();
-        Ok(messages)
-    }
-
-    /// Stores how a turn ended, and tells it.
-    async fn finish(&self, run: &Run, state: TurnState, answer: Answer) -> TurnEnd {
-        let mut output = Vec::new();
-        if !answer.text.is_empty() {
-            let content = ItemContent::message(Role::Assistant, &answer.text);
-            output = self.draft_items(vec![content.into()]);
-        }
-        let mut batch = Batch::of(Write::FinishTurn {
-            conversation: run.conversation,
-            turn: run.turn,
-            state,
-            usage: answer.usage,
-            output,
-            at: self.now(),
-        });
-        let mut end = TurnEnd {
-            state,
-            text: answer.text,
-            answer: None,
-            usage: answer.usage,
-        };
-        match self.apply(&run.who, &mut batch).await {
-            Ok(outcomes) => {
-                let stored = matches!(
-                    outcomes.first(),
-                    Some(Outcome::Added { .. } | Outcome::Done)
-                );
-                if let (true, Some(Write::FinishTurn { output, .. })) =
-                    (stored, batch.writes.first())
-                {
-                    end.answer = output.first().map(|item| item.id);
-                }
-            }
-            // Deleted meanwhile: nothing is kept, and nothing may come back.
-            Err(StoreError::NoConversation | StoreError::NoTurn) => {
-                end.state = TurnState::Cancelled;
-                run.teller.forget();
-            }
+            Ok(_) => question.request.messages = past.messages().0,
             Err(error) => {
-                end.state = failed(run.turn, &error, TurnFailure::Internal);
-                self.settle_later(run);
+                tracing::warn!(error = %Chain(&error), "could not read a conversation again");
             }
         }
-        end
+        question
     }
-
-    /// Goes on trying to record that a turn has failed, since the conversation takes no other before.
-    /// Ends with the server at the latest; the next start does it then.
-    fn settle_later(&self, run: &Run) {
-        let (service, who) = (self.clone(), run.who.clone());
-        let (conversation, turn) = (run.conversation, run.turn);
-        self.tasks().spawn(async move {
-            let mut pause = SETTLING_PAUSE_FIRST;
-            while service.tasks().pause(pause).await {
-                let write = Write::FinishTurn {
-                    conversation,
-                    turn,
-                    state: TurnState::Failed(TurnFailure::Internal),
-                    usage: Usage::default(),
-                    output: Vec::new(),
-                    at: service.now(),
-                };
-                match service.apply(&who, &mut Batch::of(write)).await {
-                    Err(StoreError::Unavailable { .. }) => {
-                        pause = (pause * 2).min(SETTLING_PAUSE_MAX);
-                    }
-                    // Recorded, or the conversation is gone.
-                    _ => return,
-                }
-            }
-        });
-    }
-}
-
-/// Passes on what the model says, as it comes.
-async fn listen(run: &Run, mut stream: ModelStream, answer: &mut Answer) -> TurnState {
-    while let Some(event) = stream.next().await {
-        match event {
-            Ok(ModelEvent::Text(text)) => {
-                if answer.text.len() + text.len() > ANSWER_BYTES_MAX {
-                    return TurnState::Failed(TurnFailure::TooLong);
-                }
-                if !run.teller.say(&text) {
-                    return TurnState::Cancelled;
-                }
-                answer.text.push_str(&text);
-            }
-            Ok(ModelEvent::Usage(usage)) => answer.usage = usage,
-            Err(error) => return failed(run.turn, &error, TurnFailure::Upstream),
-        }
-        // A model that always has more to say would never let a cancellation through.
-        consume_budget().await;
-    }
-    TurnState::Completed
-}
-
-fn failed(turn: TurnId, error: &(dyn std::error::Error + 'static), why: TurnFailure) -> TurnState {
-    tracing::warn!(turn.id = %turn, error = %Chain(error), "turn {turn} failed");
-    TurnState::Failed(why)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use super::log::Log;
+use super::log::{Log, Reader, Teller};
 use crate::ids::{AppId, Id, Ref, TurnId};
 use crate::model::Principal;
 use crate::sync::Mutex;
@@ -43,16 +43,27 @@ impl Registry {
         turn: TurnId,
         owner: Principal,
         app: AppId,
-    ) -> (CancellationToken, Arc<Log>) {
-        let (token, log) = (CancellationToken::new(), Arc::<Log>::default());
+    ) -> (CancellationToken, Teller) {
+        let (token, (log, teller)) = (CancellationToken::new(), Log::new());
         let entry = Running {
             owner,
             app,
             token: token.clone(),
-            log: Arc::clone(&log),
+            log,
         };
         self.with(|running| running.insert(turn, entry));
-        (token, log)
+        (token, teller)
+    }
+
+    /// Its id was taken, and it has another now.
+    pub(super) fn rename(&self, turn: TurnId, now: TurnId) {
+        if turn != now {
+            self.with(|running| {
+                if let Some(entry) = running.remove(&turn) {
+                    running.insert(now, entry);
+                }
+            });
+        }
     }
 
     pub(super) fn leave(&self, turn: TurnId) {
@@ -79,6 +90,14 @@ impl Registry {
                 }
             }
         });
+    }
+
+    /// A reader of a turn that runs here and is the principal's.
+    pub(super) fn reader(&self, who: &Principal, turn: TurnId) -> Option<Reader> {
+        self.with(|running| {
+            let found = running.get(&turn)?;
+            found.belongs_to(who).then(|| found.log.reader())
+        })
     }
 
     /// How many there are.

@@ -1,0 +1,220 @@
+//! One turn on its way: from the question to the last event.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::task::coop::consume_budget;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{ATTEMPTS_MAX, Service};
+use super::log::{Teller, TurnEnd};
+use super::output::{Output, Stop};
+use crate::fault::Chain;
+use crate::ids::{ConversationId, ItemId, TurnId};
+use crate::model::{ItemKind, NewItem, Principal, TurnFailure, TurnRecord, TurnState, Usage};
+use crate::store::{Batch, StoreError, Write};
+use crate::upstream::{ModelError, ModelRequest, ModelStream};
+
+/// First pause before a turn's failure is recorded again, where the store did not take it.
+const SETTLING_PAUSE_FIRST: Duration = Duration::from_millis(200);
+/// Longest pause.
+const SETTLING_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// One turn on its way.
+pub(super) struct Run {
+    pub(super) who: Principal,
+    pub(super) turn: TurnId,
+    /// Where it is stored; none if nowhere.
+    pub(super) conversation: Option<ConversationId>,
+    /// What was stored of it when it began; none if it is not stored.
+    pub(super) record: Option<Box<TurnRecord>>,
+    pub(super) keeps_pieces: bool,
+    pub(super) item_name: fn(&ItemKind, ItemId) -> String,
+    pub(super) request: ModelRequest,
+    pub(super) teller: Teller,
+    pub(super) cancelled: CancellationToken,
+}
+
+/// What has become of a question.
+#[derive(Default)]
+struct Answer {
+    output: Output,
+    /// Why there is no more, in the words of the model's server.
+    error: Option<String>,
+}
+
+impl Service {
+    pub(super) async fn run_turn(&self, run: Run) {
+        if AssertUnwindSafe(self.run_to_its_end(&run))
+            .catch_unwind()
+            .await
+            .is_err()
+        {
+            // A defect, whose message the panic hook has written. The conversation must not stay
+            // locked for it, nor its reader wait for ever.
+            self.settle_later(&run);
+            let state = TurnState::Failed(TurnFailure::Internal);
+            run.teller.end(TurnEnd::of(state, self.now()));
+        }
+        self.inner.turns.leave(run.turn);
+    }
+
+    async fn run_to_its_end(&self, run: &Run) {
+        let mut answer = Answer::default();
+        let stopping = self.tasks().stopping();
+        let state = tokio::select! {
+            biased;
+            () = run.cancelled.cancelled() => TurnState::Cancelled,
+            () = stopping.cancelled() => TurnState::Failed(TurnFailure::Interrupted),
+            state = self.ask(run, &mut answer) => state,
+        };
+        answer.output.finish(&run.teller, state);
+        let end = self.finish(run, state, answer).await;
+        // Before its last event, so that whoever has read that can begin another turn.
+        self.inner.turns.leave(run.turn);
+        run.teller.end(end);
+    }
+
+    async fn ask(&self, run: &Run, answer: &mut Answer) -> TurnState {
+        match self.inner.ports.model.answer(run.request.clone()).await {
+            Ok(stream) => self.listen(run, stream, answer).await,
+            Err(error) => failed(run.turn, error, answer),
+        }
+    }
+
+    /// Passes on what the model says, as it comes.
+    async fn listen(&self, run: &Run, mut stream: ModelStream, answer: &mut Answer) -> TurnState {
+        while let Some(event) = stream.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => return failed(run.turn, error, answer),
+            };
+            match answer.output.take(event, &run.teller, || self.new_id()) {
+                Ok(()) => {}
+                Err(Stop::Forgotten) => return TurnState::Cancelled,
+                Err(Stop::Ended(state)) => return state,
+            }
+            // A model that always has more to say would never let a cancellation through.
+            consume_budget().await;
+        }
+        answer.output.state()
+    }
+
+    /// Stores how a turn ended, and says what there is to tell of it.
+    async fn finish(&self, run: &Run, state: TurnState, answer: Answer) -> TurnEnd {
+        let mut end = TurnEnd {
+            output: answer.output.items,
+            usage: answer.output.usage,
+            error: answer.error,
+            ..TurnEnd::of(state, self.now())
+        };
+        let Some(conversation) = run.conversation else {
+            return end;
+        };
+        match self.store_end(run, conversation, &mut end).await {
+            Ok(()) => {}
+            // Deleted meanwhile: nothing is kept, and nothing may come back.
+            Err(StoreError::NoConversation | StoreError::NoTurn) => run.teller.forget(),
+            Err(error) => {
+                report(run.turn, &error);
+                end.state = TurnState::Failed(TurnFailure::Internal);
+                self.settle_later(run);
+            }
+        }
+        end
+    }
+
+    async fn store_end(
+        &self,
+        run: &Run,
+        conversation: ConversationId,
+        end: &mut TurnEnd,
+    ) -> Result<(), StoreError> {
+        let mut record = run
+            .record
+            .clone()
+            .filter(|_| run.keeps_pieces || end.error.is_some());
+        if let Some(record) = &mut record {
+            record.error.clone_from(&end.error);
+            if run.keeps_pieces {
+                record.pieces = run.teller.pieces();
+            }
+        }
+        let announced: Vec<NewItem> = end.output.iter().map(|item| NewItem::clone(item)).collect();
+        let mut output = announced.clone();
+        for _ in 0..ATTEMPTS_MAX {
+            let write = Write::FinishTurn {
+                conversation,
+                turn: run.turn,
+                state: end.state,
+                usage: end.usage,
+                record: record.clone(),
+                output: output.clone(),
+                at: end.at,
+            };
+            let result = self.store().apply(&run.who, &Batch::of(write)).await;
+            let Err(StoreError::StaleItemId { last }) = result else {
+                end.output = output.into_iter().map(Arc::new).collect();
+                return result.map(drop);
+            };
+            // Somebody has added an item since these began, and ids rise with their places. Clients know
+            // them by the ids that they were announced with.
+            self.ids().advance_past(last);
+            for (item, known) in output.iter_mut().zip(&announced) {
+                item.id = self.new_id();
+                item.alias = Some((run.item_name)(&known.content.kind, known.id));
+            }
+        }
+        Err(StoreError::IdClash)
+    }
+
+    /// Goes on trying to record that a turn has failed, since the conversation takes no other before.
+    /// Ends with the server at the latest; the next start does it then.
+    fn settle_later(&self, run: &Run) {
+        let Some(conversation) = run.conversation else {
+            return;
+        };
+        let (service, who, turn) = (self.clone(), run.who.clone(), run.turn);
+        self.tasks().spawn(async move {
+            let mut pause = SETTLING_PAUSE_FIRST;
+            while service.tasks().pause(pause).await {
+                let write = Write::FinishTurn {
+                    conversation,
+                    turn,
+                    state: TurnState::Failed(TurnFailure::Internal),
+                    usage: Usage::default(),
+                    record: None,
+                    output: Vec::new(),
+                    at: service.now(),
+                };
+                match service.apply(&who, &mut Batch::of(write)).await {
+                    Err(StoreError::Unavailable { .. }) => {
+                        pause = (pause * 2).min(SETTLING_PAUSE_MAX);
+                    }
+                    // Recorded, or the conversation is gone.
+                    _ => return,
+                }
+            }
+        });
+    }
+}
+
+/// What a turn's state is whose model does not answer.
+fn failed(turn: TurnId, error: ModelError, answer: &mut Answer) -> TurnState {
+    report(turn, &error);
+    TurnState::Failed(match error {
+        ModelError::Busy { .. } => TurnFailure::Busy,
+        ModelError::Refused { said, .. } => {
+            answer.error = said.map(|said| said.message);
+            TurnFailure::Refused
+        }
+        ModelError::Unknown | ModelError::Unable => TurnFailure::Refused,
+        ModelError::Down(_) | ModelError::Silent(_) => TurnFailure::Upstream,
+    })
+}
+
+fn report(turn: TurnId, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(turn.id = %turn, error = %Chain(error), "turn {turn} failed");
+}
