@@ -418,3 +418,6 @@ impl Service {
         question
     }
 }
+
+#[cfg(test)]
+mod tests;
