@@ -364,7 +364,7 @@ mod tests {
         let bytes = record(&full);
         let end = bytes.len() - 4;
         for length in 0..bytes.len() {
-            let read = read_record(bytes.get(..length).unwrap());
+            let read = read_record(&bytes[..length]);
             // The pieces are the last, so that without any of them it is a whole record again.
             assert_eq!(read.is_some(), length == end, "{length} of {}", bytes.len());
         }
