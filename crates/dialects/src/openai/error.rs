@@ -66,8 +66,13 @@ impl Face {
 /// The answer to a fault.
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let mut response = answer(&face(fault, context));
-    if let Fault::Busy { retry_after } = fault {
-        reply::retry_after(response.headers_mut(), *retry_after);
+    let retry_after = match fault {
+        Fault::Busy { retry_after } => Some(*retry_after),
+        Fault::UpstreamBusy { retry_after } => *retry_after,
+        _ => None,
+    };
+    if let Some(wait) = retry_after {
+        reply::retry_after(response.headers_mut(), wait);
     }
     if matches!(fault, Fault::Conflict(Conflict::Held)) {
         // The vendor's SDKs try every 409 again, unless they are told that it is of no use.
@@ -83,6 +88,22 @@ pub(super) fn item_missing(error: Error, id: &str) -> Failure {
         return answer(&Face::new(StatusCode::NOT_FOUND, item_not_found(id))).into();
     }
     error.into()
+}
+
+/// The failure where the model that a request names is not there.
+pub(super) fn model_missing(error: Error, name: Option<&str>) -> Failure {
+    match name {
+        Some(name) if error.fault == Fault::NotFound(Noun::App) => {
+            answer(&no_model(format!("The model '{name}' does not exist."))).into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn no_model(message: impl Into<String>) -> Face {
+    Face::new(StatusCode::NOT_FOUND, message)
+        .param("model")
+        .code("model_not_found")
 }
 
 fn item_not_found(id: &str) -> String {
@@ -324,12 +345,7 @@ fn missing(noun: Noun, context: &Context) -> Face {
                 .param("previous_response_id")
                 .code("previous_response_not_found");
         }
-        Noun::App => {
-            let message = "The requested model does not exist.";
-            return Face::new(StatusCode::NOT_FOUND, message)
-                .param("model")
-                .code("model_not_found");
-        }
+        Noun::App => return no_model("The requested model does not exist."),
     };
     Face::new(StatusCode::NOT_FOUND, message)
 }

@@ -1,18 +1,23 @@
 //! One short function per operation.
 
+pub(super) mod chat;
 pub(super) mod conversations;
 pub(super) mod items;
+pub(super) mod models;
 
 /// All routes under a prefix.
 macro_rules! routes {
     ($prefix:literal) => {{
         use $crate::kit::Route;
-        use $crate::openai::handlers::{conversations, items};
+        use $crate::openai::handlers::{chat, conversations, items, models};
         use $crate::openai::{DELETE, GET, POST};
         let of = concat!($prefix, "/conversations");
         let one = concat!($prefix, "/conversations/{conversation_id}");
         let its = concat!($prefix, "/conversations/{conversation_id}/items");
         let item = concat!($prefix, "/conversations/{conversation_id}/items/{item_id}");
+        let chats = concat!($prefix, "/chat/completions");
+        let names = concat!($prefix, "/models");
+        let name = concat!($prefix, "/models/{model}");
         vec![
             Route::keyed(POST, of, "conversation.create", conversations::create),
             Route::keyed(GET, of, "conversation.list", conversations::list),
@@ -23,6 +28,9 @@ macro_rules! routes {
             Route::keyed(GET, its, "item.list", items::list),
             Route::keyed(GET, item, "item.retrieve", items::retrieve),
             Route::keyed(DELETE, item, "item.delete", items::delete),
+            Route::keyed(POST, chats, "chat.complete", chat::complete),
+            Route::keyed(GET, names, "model.list", models::list),
+            Route::keyed(GET, name, "model.retrieve", models::retrieve),
         ]
     }};
 }
