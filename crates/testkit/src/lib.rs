@@ -16,3 +16,4 @@ pub mod samples;
 pub mod store_suite;
 
 pub use clock::ManualClock;
+pub use parlance_model_server as model_server;
