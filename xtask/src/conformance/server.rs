@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::model::Model;
 use crate::tools::{Shop, must, output};
 
 /// Longest wait for a server's first and last words.
@@ -28,11 +29,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server that the conformance profile has built.
-    pub(super) fn start(shop: &Shop, task: &str) -> anyhow::Result<Self> {
+    /// Starts the server that the conformance profile has built, with this model or `echo`.
+    pub(super) fn start(shop: &Shop, task: &str, model: Option<&Model>) -> anyhow::Result<Self> {
         let binary = shop.built(super::PROFILE, "parlance");
         let folder = shop.scratch(&format!("conformance-{task}"));
-        Self::launch(binary, folder, &[])
+        let settings = model.map(|model| {
+            [
+                ("PARLANCE_MODEL_URL", model.url()),
+                ("PARLANCE_MODEL", super::model::NAME),
+            ]
+        });
+        Self::launch(binary, folder, settings.as_ref().map_or(&[], |set| set))
     }
 
     /// Starts a server in an empty folder.
