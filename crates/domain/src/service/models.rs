@@ -135,7 +135,7 @@ fn model_fault(error: ModelError) -> Error {
         ModelError::Busy { retry_after } => Fault::UpstreamBusy { retry_after }.into(),
         ModelError::Unknown => Fault::NotFound(Noun::App).into(),
         ModelError::Unable => Fault::Unsupported {
-            feature: "the model that answers cannot do that",
+            feature: "chat completions by this model",
         }
         .into(),
         ModelError::Refused {
