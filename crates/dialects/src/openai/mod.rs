@@ -1,5 +1,5 @@
-//! OpenAI's Conversations API, models and chat completions, and Azure AI Foundry's, which is the same wire
-//! with other paths and credentials, an isolation header and a list of conversations.
+//! OpenAI's Conversations and Responses APIs, models and chat completions, and Azure AI Foundry's, which is the
+//! same wire with other paths and credentials, an isolation header, and lists of conversations and of responses.
 //!
 //! Sources: openai/openai-openapi `openapi.yaml` @ f85dbe22; `openai` for Python 3.54.0 and for Node
 //! 7.5.0; recorded traces of October 2025; Azure/azure-rest-api-specs, Foundry data plane.
@@ -9,6 +9,7 @@ mod convert;
 mod error;
 mod handlers;
 mod item;
+mod responses;
 
 use axum::response::Response;
 use http::Method;
