@@ -8,7 +8,7 @@ import { equal, holds, rejects, send, test } from "../lib/results.mjs";
 const { MODEL_URL, RUN } = process.env;
 const MODEL = "scripted";
 const UNKNOWN = `resp_${"0".repeat(32)}`;
-const Place = z.object({ name: z.string(), population: z.number().int(), tags: z.array(z.string()) });
+const Place = z.object({ name: z.string(), population: z.number().int().min(1), tags: z.array(z.string()) });
 const PLACE = { name: "text", population: 1, tags: ["text"] };
 const WEATHER = {
   type: "function",

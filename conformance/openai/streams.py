@@ -137,13 +137,16 @@ def accumulated(flavour):
 
     @test(f"{name}: a stream in a conversation ends when the conversation has it")
     def _():
-        conversation = flavour.client.conversations.create()
-        with api.stream(model=MODEL, input="hello", conversation=conversation.id) as stream:
+        gate, conversation = Gate(), flavour.client.conversations.create()
+        text = script(steps=[{"text": "so "}, {"gate": gate.name}, {"text": "far"}])
+        items = flavour.client.conversations.items
+        with api.stream(model=MODEL, input=text, conversation=conversation.id) as stream:
             for event in stream:
-                items = flavour.client.conversations.items.list(conversation.id).data
-                if event.type != "response.completed":
-                    equal(items, [])
-        equal(len(flavour.client.conversations.items.list(conversation.id).data), 2)
+                if event.type == "response.output_text.delta" and event.delta == "so ":
+                    equal(items.list(conversation.id).data, [])
+                    gate.open()
+                if event.type == "response.completed":
+                    equal(len(items.list(conversation.id).data), 2)
 
 
 def endings(flavour):

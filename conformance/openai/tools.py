@@ -131,9 +131,8 @@ def called(flavour):
 
     @test(f"{name}: arguments are parsed into a class")
     def _():
-        tool = pydantic_function_tool(GetWeather)
-        tool = {"type": "function", **tool["function"]}
-        response = api.parse(model=MODEL, input="weather?", tools=[tool])
+        tools = [pydantic_function_tool(GetWeather)]
+        response = api.parse(model=MODEL, input="weather?", tools=tools)
         equal(response.output[0].parsed_arguments, GetWeather(city="text", days=1))
 
 
@@ -179,8 +178,8 @@ def streamed(flavour):
 
     @test(f"{name}: the SDK puts a streamed call together")
     def _():
-        tool = {"type": "function", **pydantic_function_tool(GetWeather)["function"]}
-        with api.stream(model=MODEL, input="weather?", tools=[tool]) as stream:
+        tools = [pydantic_function_tool(GetWeather)]
+        with api.stream(model=MODEL, input="weather?", tools=tools) as stream:
             snapshots = [e.snapshot for e in stream if e.type == "response.function_call_arguments.delta"]
             final = stream.get_final_response()
         equal(final.output[0].parsed_arguments, GetWeather(city="text", days=1))

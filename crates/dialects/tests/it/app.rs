@@ -220,8 +220,6 @@ async fn create_project(service: &Service, name: &str) -> Project {
 }
 
 async fn create_app(service: &Service, project: &Project, name: &str, mode: AppMode) -> App {
-    let made = service
-        .create_app(project.id, name, mode, "echo", None)
-        .await;
+    let made = service.create_app(project.id, name, mode, None, None).await;
     made.expect("the store answers").expect("the name is free")
 }
