@@ -23,6 +23,19 @@ const HELD: &str = "The conversation is under a legal hold. What is in it cannot
 const LOCKED: &str = "Another process is currently operating on this conversation. Please retry in \
     a few seconds.";
 
+const TOO_LONG: &str = "Your input exceeds the context window of this model. Please adjust your \
+    input and try again.";
+/// What is said where a model does not answer.
+pub(super) const REFUSED: &str = "The model's server refused the request.";
+/// The same, where it has too much to do.
+pub(super) const MODEL_BUSY: &str = "The model's server is at its limit. Please retry later.";
+/// The same, where it cannot be reached or broke off.
+pub(super) const MODEL_DOWN: &str = "The model cannot be reached at the moment.";
+/// What is said of our own defects.
+pub(super) const INTERNAL: &str =
+    "The server had an error while processing your request. Sorry about that!";
+const UNAVAILABLE: &str = "The server is temporarily unable to process your request.";
+
 /// The parts of an error body.
 pub(super) struct Face {
     status: StatusCode,
@@ -81,13 +94,12 @@ impl Face {
 /// The answer to a fault.
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let mut response = answer(&face(fault, context));
-    let wait = match fault {
-        Fault::Busy { retry_after } => Some(*retry_after),
-        Fault::UpstreamBusy { retry_after } => *retry_after,
-        _ => None,
-    };
-    if let Some(wait) = wait {
-        reply::retry_after(response.headers_mut(), wait);
+    if let Fault::Busy { retry_after: wait }
+    | Fault::UpstreamBusy {
+        retry_after: Some(wait),
+    } = fault
+    {
+        reply::retry_after(response.headers_mut(), *wait);
     }
     if matches!(fault, Fault::Conflict(Conflict::Held)) {
         // The vendor's SDKs try every 409 again, unless they are told that it is of no use.
@@ -180,13 +192,13 @@ pub(super) fn not_in_background() -> Failure {
 
 /// The failure where the conversation or response that a body names as `id` is not there.
 pub(super) fn context_missing(error: Error, id: &str) -> Failure {
-    match error.fault {
-        Fault::NotFound(Noun::Conversation) => {
-            Face::new(StatusCode::NOT_FOUND, conversation_not_found(id)).into()
-        }
-        Fault::NotFound(Noun::Turn | Noun::PreviousTurn) => previous_not_found(id).into(),
-        _ => error.into(),
+    if error.fault == Fault::NotFound(Noun::Conversation) {
+        return Face::new(StatusCode::NOT_FOUND, conversation_not_found(id)).into();
     }
+    if let Fault::NotFound(Noun::Turn | Noun::PreviousTurn) = error.fault {
+        return previous_not_found(id).into();
+    }
+    error.into()
 }
 
 /// The failure of a response that was deleted while it was waited for.
@@ -196,8 +208,7 @@ pub(super) fn response_missing(id: &str) -> Failure {
 
 /// The failure of a response that the server's end cut short.
 pub(super) fn interrupted() -> Failure {
-    let said = "The server is temporarily unable to process your request.";
-    Face::new(StatusCode::SERVICE_UNAVAILABLE, said).into()
+    Face::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE).into()
 }
 
 fn previous_not_found(id: &str) -> Face {
@@ -265,44 +276,23 @@ fn face(fault: &Fault, context: &Context) -> Face {
         )
         .kind("requests")
         .code("rate_limit_exceeded"),
-        Fault::NoToolOutput { call_id } => Face::new(
-            StatusCode::BAD_REQUEST,
-            format!("No tool output found for function call {call_id}."),
-        )
-        .param("input"),
-        Fault::ContextTooLong { .. } => Face::new(
-            StatusCode::BAD_REQUEST,
-            "Your input exceeds the context window of this model. Please adjust your input and try \
-             again.",
-        )
-        .param("input")
-        .code("context_length_exceeded"),
-        Fault::UpstreamRefused { said } => Face::new(
-            StatusCode::BAD_REQUEST,
-            said.as_deref()
-                .unwrap_or("The model's server refused the request."),
-        ),
-        Fault::UpstreamBusy { .. } => Face::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "The model's server is at its limit. Please retry later.",
-        )
-        .kind("requests")
-        .code("rate_limit_exceeded"),
-        Fault::UpstreamDown => Face::new(
-            StatusCode::BAD_GATEWAY,
-            "The model cannot be reached at the moment.",
-        ),
-        Fault::StoreDown => Face::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The server is temporarily unable to process your request.",
-        ),
+        Fault::NoToolOutput { call_id } => {
+            let said = format!("No tool output found for function call {call_id}.");
+            Face::bad(said).param("input")
+        }
+        Fault::ContextTooLong { .. } => Face::bad(TOO_LONG)
+            .param("input")
+            .code("context_length_exceeded"),
+        Fault::UpstreamRefused { said } => Face::bad(said.as_deref().unwrap_or(REFUSED)),
+        Fault::UpstreamBusy { .. } => Face::new(StatusCode::TOO_MANY_REQUESTS, MODEL_BUSY)
+            .kind("requests")
+            .code("rate_limit_exceeded"),
+        Fault::UpstreamDown => Face::new(StatusCode::BAD_GATEWAY, MODEL_DOWN),
+        Fault::StoreDown => Face::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
         Fault::Cancelled => {
             Face::new(StatusCode::BAD_REQUEST, "The response was cancelled.").code("cancelled")
         }
-        Fault::Internal => Face::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The server had an error while processing your request. Sorry about that!",
-        ),
+        Fault::Internal => Face::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
     }
 }
 

@@ -9,7 +9,7 @@ use parlance_domain::{
 use serde::Serialize;
 
 use super::kept::{Kept, Reasoning};
-use crate::openai::{convert, item};
+use crate::openai::{convert, error, item};
 
 /// What stands still of a response, however it goes on.
 #[derive(Clone)]
@@ -165,12 +165,9 @@ struct Ending<'a> {
 
 fn failed(why: TurnFailure, said: Option<&str>) -> Failed {
     let (code, message) = match why {
-        TurnFailure::Busy => (
-            "rate_limit_exceeded",
-            "The model's server is at its limit. Please retry later.",
-        ),
-        TurnFailure::Refused => ("invalid_prompt", "The model's server refused the request."),
-        TurnFailure::Upstream => ("server_error", "The model cannot be reached at the moment."),
+        TurnFailure::Busy => ("rate_limit_exceeded", error::MODEL_BUSY),
+        TurnFailure::Refused => ("invalid_prompt", error::REFUSED),
+        TurnFailure::Upstream => ("server_error", error::MODEL_DOWN),
         TurnFailure::Interrupted => (
             "server_error",
             "The server was stopped while the response was being made.",
@@ -179,10 +176,7 @@ fn failed(why: TurnFailure, said: Option<&str>) -> Failed {
             "server_error",
             "The answer was longer than this server accepts.",
         ),
-        TurnFailure::Internal => (
-            "server_error",
-            "The server had an error while processing your request. Sorry about that!",
-        ),
+        TurnFailure::Internal => ("server_error", error::INTERNAL),
     };
     Failed {
         code,

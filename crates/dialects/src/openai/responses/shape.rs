@@ -70,15 +70,12 @@ pub(super) fn one_of(
         };
         return Err(error::wrong_type(&fields.name(field), &expected, value));
     };
-    match allowed.iter().find(|value| **value == got) {
-        Some(value) => Ok(Some(value)),
-        None => {
-            let got = got.to_owned();
-            Err(fields
-                .error(field, Reason::NotOneOf { got, allowed })
-                .into())
-        }
+    if let Some(value) = allowed.iter().find(|value| **value == got) {
+        return Ok(Some(value));
     }
+    let got = got.to_owned();
+    let why = Reason::NotOneOf { got, allowed };
+    Err(fields.error(field, why).into())
 }
 
 /// A string of at most so many characters.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::object::{self, Form, Head, Standing};
-use crate::openai::{convert, item};
+use crate::openai::{convert, error, item};
 
 /// What is sent in silence, so that nobody on the way takes the connection for dead. The vendor's SDKs read over it.
 pub(in crate::openai) const KEEP_ALIVE: &str = ": keep-alive\n\n";
@@ -85,11 +85,8 @@ impl Encoder {
             TurnEvent::Done(item) => self.end_item(&item::render_new(item), out),
             TurnEvent::Ended(end) if end.is_deleted => {
                 let id = convert::response_text(self.head.turn);
-                self.error(
-                    "response_not_found",
-                    &format!("Response with id '{id}' not found."),
-                    out,
-                );
+                let said = format!("Response with id '{id}' not found.");
+                self.error("response_not_found", &said, out);
             }
             TurnEvent::Ended(end) => self.end(&Standing::ended(end), out),
         }
@@ -186,8 +183,7 @@ impl Encoder {
 
     /// Nobody tells any more how it goes on.
     pub(in crate::openai) fn lost(&mut self, out: &mut Vec<u8>) {
-        let said = "The server had an error while processing your request. Sorry about that!";
-        self.error("server_error", said, out);
+        self.error("server_error", error::INTERNAL, out);
     }
 
     fn error(&mut self, code: &str, message: &str, out: &mut Vec<u8>) {

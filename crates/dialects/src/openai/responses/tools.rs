@@ -168,10 +168,11 @@ fn closed(schema: &Value) -> Option<Value> {
     let Value::Object(map) = schema else {
         return Some(schema.clone());
     };
-    let is_object = map.get("type").is_some_and(|kind| match kind {
-        Value::String(kind) => kind == "object",
-        Value::Array(kinds) => kinds.iter().any(|kind| kind == "object"),
-        _ => false,
+    // A type, or several.
+    let is_object = map.get("type").is_some_and(|kind| {
+        let kinds = kind.as_array();
+        let kinds = kinds.map_or(std::slice::from_ref(kind), Vec::as_slice);
+        kinds.iter().any(|kind| kind == "object")
     });
     let open = match map.get("additionalProperties") {
         None | Some(Value::Bool(false)) => false,
@@ -219,23 +220,13 @@ pub(super) fn choice(
     let Some(given) = fields.get("tool_choice") else {
         return Ok(None);
     };
-    let choice = match given {
-        Value::String(word) => match word.as_str() {
-            "none" => ToolChoice::None,
-            "auto" => ToolChoice::Auto,
-            "required" => ToolChoice::Required,
-            other => {
-                let why = Reason::NotOneOf {
-                    got: other.to_owned(),
-                    allowed: CHOICES,
-                };
-                return Err(fields.error("tool_choice", why).into());
-            }
-        },
-        Value::Object(map) => object_choice(map, tools)?,
-        other => {
-            let expected = "one of 'none', 'auto', 'required', or an object";
-            return Err(error::wrong_type("tool_choice", expected, other));
+    let choice = if let Value::Object(map) = given {
+        object_choice(map, tools)?
+    } else {
+        match shape::one_of(fields, "tool_choice", CHOICES)? {
+            Some("none") => ToolChoice::None,
+            Some("required") => ToolChoice::Required,
+            Some(_) | None => ToolChoice::Auto,
         }
     };
     if choice == ToolChoice::Required && tools.functions.is_empty() {

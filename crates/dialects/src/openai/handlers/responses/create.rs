@@ -32,7 +32,7 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
     let mut request = Request::read(&call.body, &body)?;
     let draft = draft(&call, &who, &mut request).await?;
     let turn = call.service.start_turn(&who, draft).await;
-    let turn = turn.map_err(|error| refused(error, &request, &body))?;
+    let mut turn = turn.map_err(|error| refused(error, &request, &body))?;
     let (conversation, previous) = match request.context {
         Context::None => (None, None),
         Context::Conversation(of) => (turn.conversation.or(of.whole()), None),
@@ -47,7 +47,7 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
         let standing = Standing::open("queued");
         return reply::ok(&object::response(&head, &standing, Form::Whole));
     }
-    let end = answer(turn).await?;
+    let end = ended(&mut turn).await?;
     let standing = Standing::ended(&end);
     reply::ok(&object::response(&head, &standing, Form::Whole))
 }
@@ -79,16 +79,10 @@ pub(in crate::openai) async fn compact(call: Call) -> Reply {
     });
     let question = ItemContent::message(Role::User, SUMMARY_QUESTION);
     draft.input.push(ItemDraft::from(question));
-    let mut turn = call.service.start_turn(&who, draft).await;
-    let turn = turn.as_mut().map_err(|error| {
-        refused(
-            std::mem::replace(error, Fault::Internal.into()),
-            &request,
-            &body,
-        )
-    })?;
-    let end = ended(turn).await?;
-    reply::ok(&Compacted::new(turn, &end, call.service.new_id()))
+    let turn = call.service.start_turn(&who, draft).await;
+    let mut turn = turn.map_err(|error| refused(error, &request, &body))?;
+    let end = ended(&mut turn).await?;
+    reply::ok(&Compacted::new(&turn, &end, call.service.new_id()))
 }
 
 /// The turn that a request asks for.
@@ -131,12 +125,11 @@ async fn draft(call: &Call, who: &Principal, request: &mut Request) -> Result<Tu
 }
 
 fn input_refused(failure: Failure) -> Failure {
-    match failure {
-        Failure::Error(error) if error.fault == Fault::Conflict(Conflict::DuplicateItem) => {
-            error::duplicate_input()
-        }
-        other => other,
+    let duplicate = Fault::Conflict(Conflict::DuplicateItem);
+    if matches!(&failure, Failure::Error(error) if error.fault == duplicate) {
+        return error::duplicate_input();
     }
+    failure
 }
 
 /// Why a turn does not begin, in words that say what the body has named.
@@ -153,10 +146,6 @@ fn refused(
     let named = body.get(field);
     let named = named.and_then(|named| named.get("id").unwrap_or(named).as_str());
     input_refused(error::context_missing(error, named.unwrap_or_default()))
-}
-
-async fn answer(mut turn: TurnStream) -> Result<Arc<TurnEnd>, Failure> {
-    ended(&mut turn).await
 }
 
 /// Waits for the end, whatever becomes of the client. An answer that failed is an error here.
