@@ -32,8 +32,8 @@ pub use holds::{AddedHold, HoldTarget};
 pub use items::{Appended, ItemDraft};
 pub use receipts::LogExport;
 pub use turns::{
-    Begun, Closing, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent, TurnStream,
-    TurnTarget,
+    Begun, Closing, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent,
+    TurnStream, TurnTarget,
 };
 
 /// How often a write is tried again when somebody else was faster.

@@ -22,9 +22,7 @@ use crate::clock::Timestamp;
 use crate::fault::{Chain, Error, Fault, Noun};
 use crate::ids::{ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
 use crate::limits::CONTEXT_TOKENS_DEFAULT;
-use crate::model::{
-    App, ItemContent, ItemKind, Native, Principal, Realm, TurnRecord, TurnState,
-};
+use crate::model::{App, ItemContent, ItemKind, Native, Principal, Realm, TurnRecord, TurnState};
 use crate::store::{Batch, Outcome, Write};
 use crate::upstream::{FunctionTool, ModelOptions, ModelRequest};
 
