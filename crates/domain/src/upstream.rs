@@ -261,7 +261,7 @@ impl std::fmt::Debug for RefusalText {
 /// The pieces of an answer.
 pub type ModelStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
 
-/// Several models, each by its name.
+/// Several models, each by its name. What one is not made for it is unable to do.
 #[async_trait]
 pub trait Model: Send + Sync + 'static {
     /// Begins to answer. What fails before the model has said anything is tried again, within bounds,
@@ -269,7 +269,9 @@ pub trait Model: Send + Sync + 'static {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError>;
 
     /// The models that are configured by name, in the operator's order.
-    fn models(&self) -> Vec<ModelInfo>;
+    fn models(&self) -> Vec<ModelInfo> {
+        Vec::new()
+    }
 
     /// The one of that name; none if it is not configured by name.
     fn model(&self, name: &str) -> Option<ModelInfo> {
@@ -278,16 +280,24 @@ pub trait Model: Send + Sync + 'static {
 
     /// Passes a request of OpenAI's `/v1/chat/completions` on, and its answer back as it comes. `body` is
     /// a JSON object whose `model` is the name of the model here.
-    async fn chat(&self, model: &str, body: Json) -> Result<RawAnswer, ModelError>;
+    async fn chat(&self, _model: &str, _body: Json) -> Result<RawAnswer, ModelError> {
+        Err(ModelError::Unable)
+    }
 
     /// Gives texts their places in a space of meaning, in the order of the texts.
-    async fn embed(&self, request: EmbeddingRequest) -> Result<Embeddings, ModelError>;
+    async fn embed(&self, _request: EmbeddingRequest) -> Result<Embeddings, ModelError> {
+        Err(ModelError::Unable)
+    }
 
     /// Reads a text aloud.
-    async fn speak(&self, request: SpeechRequest) -> Result<Speech, ModelError>;
+    async fn speak(&self, _request: SpeechRequest) -> Result<Speech, ModelError> {
+        Err(ModelError::Unable)
+    }
 
     /// Writes down what is said.
-    async fn transcribe(&self, request: TranscriptionRequest) -> Result<String, ModelError>;
+    async fn transcribe(&self, _request: TranscriptionRequest) -> Result<String, ModelError> {
+        Err(ModelError::Unable)
+    }
 }
 
 /// A model that is configured.

@@ -57,6 +57,7 @@ pub enum Realm {
 
 impl Principal {
     /// The same, meaning the other kind of things.
+    #[must_use]
     pub fn in_realm(&self, realm: Realm) -> Self {
         Self {
             realm,

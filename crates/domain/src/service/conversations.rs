@@ -232,6 +232,7 @@ impl Service {
                 if let Some(turn) = running {
                     self.inner.turns.forget(*turn);
                 }
+                self.inner.turns.forget_readers(*conversation);
                 Ok(Deleted {
                     conversation: *conversation,
                     at,

@@ -120,6 +120,8 @@ struct Start {
     who: Principal,
     /// The conversation's next sequence number, as it was when the past was read.
     read_up_to: Option<u64>,
+    /// The conversation that is read, where nothing is stored.
+    reads: Option<ConversationId>,
 }
 
 /// What a model is to be asked.
@@ -246,6 +248,7 @@ impl Service {
             batch: Batch::default(),
             who: who.clone(),
             read_up_to: None,
+            reads: None,
         };
         let mut record = TurnRecord {
             model: model.to_owned(),
@@ -283,7 +286,7 @@ impl Service {
             } => {
                 self.add_previous(who, *previous, past).await?;
                 if let Some(of) = conversation {
-                    self.add_conversation(who, *of, past).await?;
+                    start.reads = Some(self.add_conversation(who, *of, past).await?.0);
                 }
                 return Ok(start);
             }
@@ -323,15 +326,16 @@ impl Service {
     ) -> (Option<Run>, Result<TurnStream, Error>) {
         let entered = start.turn;
         // Entered first, so that whoever deletes the conversation at once finds the turn.
-        let (cancelled, teller) = self.inner.turns.enter(entered, asker.clone(), draft.app.id);
-        let stored = match self.store_start(&mut start).await {
+        let turns = &self.inner.turns;
+        let (cancelled, teller) = turns.enter(entered, asker.clone(), draft.app.id, start.reads);
+        let stored = match self.store_start(&asker, &mut start).await {
             Ok(stored) => stored,
             Err(error) => {
-                self.inner.turns.leave(entered);
+                turns.leave(entered);
                 return (None, Err(error));
             }
         };
-        self.inner.turns.rename(entered, start.turn);
+        turns.rename(entered, start.turn);
         if start.read_up_to != stored.first_seq {
             // Somebody has added something since. If it cannot be read now, the turn answers what it knows.
             question = self.read_again(&asker, stored.conversation, question).await;
@@ -360,8 +364,12 @@ impl Service {
     }
 
     /// Stores that a turn begins, unless nothing of it is stored.
-    async fn store_start(&self, start: &mut Start) -> Result<Stored, Error> {
+    async fn store_start(&self, asker: &Principal, start: &mut Start) -> Result<Stored, Error> {
         if start.batch.writes.is_empty() {
+            if let Some(read) = start.reads {
+                // Whoever deletes it from here on finds the turn; whoever has done so before is found here.
+                self.conversation(asker, read.into()).await?;
+            }
             return Ok(Stored {
                 conversation: None,
                 input: Vec::new(),
@@ -421,3 +429,6 @@ impl Service {
         question
     }
 }
+
+#[cfg(test)]
+mod tests;

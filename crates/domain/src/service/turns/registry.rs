@@ -1,19 +1,26 @@
 //! The turns that are running in this process, and how to stop them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Log, Reader, Teller};
-use crate::ids::{AppId, Id, Ref, TurnId};
+use crate::ids::{AppId, ConversationId, Id, Ref, TurnId};
 use crate::model::Principal;
 use crate::sync::Mutex;
 
 /// The turns that are running in this process.
 #[derive(Default)]
 pub(in crate::service) struct Registry {
-    running: Mutex<BTreeMap<TurnId, Running>>,
+    running: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    by_id: BTreeMap<TurnId, Running>,
+    /// Those that are not stored, by the conversation that they read.
+    readers: BTreeSet<(ConversationId, TurnId)>,
 }
 
 /// Whose turn it is, and how to stop it.
@@ -22,9 +29,17 @@ struct Running {
     app: AppId,
     token: CancellationToken,
     log: Arc<Log>,
+    /// The conversation that it reads and is not stored in.
+    reads: Option<ConversationId>,
 }
 
 impl Running {
+    /// Stops it, and nothing of it is told any more.
+    fn forget(&self) {
+        self.log.forget();
+        self.token.cancel();
+    }
+
     /// Whether `who` may stop it: the same rule that says who sees a conversation.
     fn belongs_to(&self, who: &Principal) -> bool {
         self.owner.project == who.project
@@ -34,7 +49,7 @@ impl Running {
 }
 
 impl Registry {
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<TurnId, Running>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Turns) -> T) -> T {
         work(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -43,6 +58,7 @@ impl Registry {
         turn: TurnId,
         owner: Principal,
         app: AppId,
+        reads: Option<ConversationId>,
     ) -> (CancellationToken, Teller) {
         let (token, (log, teller)) = (CancellationToken::new(), Log::new());
         let entry = Running {
@@ -50,32 +66,52 @@ impl Registry {
             app,
             token: token.clone(),
             log,
+            reads,
         };
-        self.with(|running| running.insert(turn, entry));
+        self.with(|turns| {
+            turns.readers.extend(reads.map(|of| (of, turn)));
+            turns.by_id.insert(turn, entry);
+        });
         (token, teller)
     }
 
     /// Its id was taken, and it has another now.
     pub(super) fn rename(&self, turn: TurnId, now: TurnId) {
         if turn != now {
-            self.with(|running| {
-                if let Some(entry) = running.remove(&turn) {
-                    running.insert(now, entry);
+            self.with(|turns| {
+                if let Some(entry) = turns.by_id.remove(&turn) {
+                    turns.by_id.insert(now, entry);
                 }
             });
         }
     }
 
     pub(super) fn leave(&self, turn: TurnId) {
-        self.with(|running| running.remove(&turn));
+        self.with(|turns| {
+            let entry = turns.by_id.remove(&turn);
+            if let Some(of) = entry.and_then(|entry| entry.reads) {
+                turns.readers.remove(&(of, turn));
+            }
+        });
     }
 
     /// Stops a turn whose conversation is deleted, if it runs here: nothing of it is told any more.
     pub(in crate::service) fn forget(&self, turn: TurnId) {
-        self.with(|running| {
-            if let Some(turn) = running.get(&turn) {
-                turn.log.forget();
-                turn.token.cancel();
+        self.with(|turns| {
+            if let Some(turn) = turns.by_id.get(&turn) {
+                turn.forget();
+            }
+        });
+    }
+
+    /// Stops all turns that read a conversation which is deleted, and are not stored in it.
+    pub(in crate::service) fn forget_readers(&self, of: ConversationId) {
+        let every = (of, TurnId::from_bits(0))..=(of, TurnId::from_bits(u128::MAX));
+        self.with(|turns| {
+            for (_, turn) in turns.readers.range(every) {
+                if let Some(turn) = turns.by_id.get(turn) {
+                    turn.forget();
+                }
             }
         });
     }
@@ -83,8 +119,8 @@ impl Registry {
     /// Stops the turn of this name that is the principal's.
     pub(super) fn stop(&self, who: &Principal, turn: Ref<TurnId>) {
         let named = TurnId::from_bits(turn.low())..=TurnId::from_bits(turn.high());
-        self.with(|running| {
-            for (_, turn) in running.range(named) {
+        self.with(|turns| {
+            for (_, turn) in turns.by_id.range(named) {
                 if turn.belongs_to(who) {
                     turn.token.cancel();
                 }
@@ -94,8 +130,8 @@ impl Registry {
 
     /// A reader of a turn that runs here and is the principal's.
     pub(super) fn reader(&self, who: &Principal, turn: TurnId) -> Option<Reader> {
-        self.with(|running| {
-            let found = running.get(&turn)?;
+        self.with(|turns| {
+            let found = turns.by_id.get(&turn)?;
             found.belongs_to(who).then(|| found.log.reader())
         })
     }
@@ -103,6 +139,6 @@ impl Registry {
     /// How many there are.
     #[cfg(feature = "models")]
     pub(super) fn len(&self) -> usize {
-        self.with(|running| running.len())
+        self.with(|turns| turns.by_id.len())
     }
 }

@@ -4,7 +4,7 @@ use super::super::conversations::Deleted;
 use super::super::{Service, fault};
 use super::TurnStream;
 use crate::clock::Timestamp;
-use crate::fault::{Error, Fault, Noun};
+use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{ConversationId, Id, Ref, TurnId};
 use crate::model::{Item, ItemQuery, Page, Principal, Realm, SeqRange, Turn, TurnQuery, TurnState};
 use crate::store::Write;
@@ -128,13 +128,13 @@ impl Service {
             };
             match self.change(who, write).await {
                 Err(Error {
-                    fault: Fault::Conflict(crate::fault::Conflict::ConversationBusy),
+                    fault: Fault::Conflict(Conflict::ConversationBusy),
                     ..
                 }) => {}
                 result => return result.map(|_| None).map_err(lost),
             }
         }
-        Err(Fault::Conflict(crate::fault::Conflict::ConversationBusy).into())
+        Err(Fault::Conflict(Conflict::ConversationBusy).into())
     }
 }
 
@@ -149,8 +149,9 @@ fn owner(who: &Principal, turn: &Turn) -> Principal {
 
 /// A conversation that went away meanwhile took the turn with it.
 fn lost(error: Error) -> Error {
-    match error.fault {
-        Fault::NotFound(Noun::Conversation) => Fault::NotFound(Noun::Turn).into(),
-        _ => error,
+    if error.fault == Fault::NotFound(Noun::Conversation) {
+        Fault::NotFound(Noun::Turn).into()
+    } else {
+        error
     }
 }
