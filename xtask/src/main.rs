@@ -8,6 +8,7 @@ mod conformance;
 mod crash;
 mod faults;
 mod http;
+mod model_server;
 mod models;
 mod stages;
 mod tidy;
@@ -35,6 +36,7 @@ cargo xtask crash [--count N] [--seconds S] [--seed X] [--canaries report|strict
 cargo xtask crash --prove [--seed X]        damage on purpose, to show that it would be seen
 cargo xtask models [NAME] [--count N] [--delays N] [--schedule S]
                                             threads and tasks in many orders of events
+cargo xtask model-server [--port N]         a scripted model server alone; says its URL
 cargo xtask faults [--count N] [--seed S]   failing disks and power cuts under the store
 ";
 
@@ -69,6 +71,7 @@ fn run(words: &[String]) -> anyhow::Result<bool> {
         ["bench", rest @ ..] => bench::command(&shop, rest),
         ["crash", rest @ ..] => crash::command(&shop, rest),
         ["models", rest @ ..] => models::command(&shop, rest),
+        ["model-server", rest @ ..] => model_server::command(rest),
         ["faults", rest @ ..] => faults::command(&shop, rest),
         // What `bench` and `crash` start as processes of their own.
         ["hello", address] => bench::hello::serve(address),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use parlance_domain::Json;
+use parlance_domain::ids::Id;
 use parlance_domain::model::{
-    Extras, ItemContent, ItemFilter, ItemKind, ItemType, Metadata, Native, Role, Scopes,
-    TurnFailure, TurnState, User,
+    Cutoff, Extras, ItemContent, ItemFilter, ItemKind, ItemType, Metadata, Native, Role, Scopes,
+    TurnFailure, TurnRecord, TurnState, User,
 };
 use serde::Serialize;
 
@@ -189,6 +190,10 @@ pub(crate) const fn state(state: TurnState) -> i64 {
         TurnState::Failed(TurnFailure::Upstream) => 4,
         TurnState::Failed(TurnFailure::TooLong) => 5,
         TurnState::Failed(TurnFailure::Internal) => 6,
+        TurnState::Incomplete(Cutoff::Length) => 7,
+        TurnState::Incomplete(Cutoff::ContentFilter) => 8,
+        TurnState::Failed(TurnFailure::Busy) => 9,
+        TurnState::Failed(TurnFailure::Refused) => 10,
     }
 }
 
@@ -202,6 +207,114 @@ pub(crate) const fn read_state(state: i64) -> Option<TurnState> {
         4 => TurnState::Failed(TurnFailure::Upstream),
         5 => TurnState::Failed(TurnFailure::TooLong),
         6 => TurnState::Failed(TurnFailure::Internal),
+        7 => TurnState::Incomplete(Cutoff::Length),
+        8 => TurnState::Incomplete(Cutoff::ContentFilter),
+        9 => TurnState::Failed(TurnFailure::Busy),
+        10 => TurnState::Failed(TurnFailure::Refused),
         _ => return None,
     })
+}
+
+/// In the first byte of a turn's record: what it has.
+const HAS_PREVIOUS: u8 = 1;
+const HAS_NATIVE: u8 = 2;
+const HAS_ERROR: u8 = 4;
+
+/// What is kept of a turn. Lengths and pieces are numbers of as many bytes as they need, because pieces are
+/// many and small.
+pub(crate) fn record(record: &TurnRecord) -> Vec<u8> {
+    let has = if record.previous.is_some() { HAS_PREVIOUS } else { 0 }
+        | if record.native.is_some() { HAS_NATIVE } else { 0 }
+        | if record.error.is_some() { HAS_ERROR } else { 0 };
+    let mut bytes = vec![has];
+    put_part(&mut bytes, record.model.as_bytes());
+    if let Some(previous) = record.previous {
+        bytes.extend_from_slice(&previous.bits().to_be_bytes());
+    }
+    if let Some(native) = &record.native {
+        put_part(&mut bytes, native.dialect.as_bytes());
+        put_part(&mut bytes, native.json.text().as_bytes());
+    }
+    if let Some(error) = &record.error {
+        put_part(&mut bytes, error.as_bytes());
+    }
+    for pieces in &record.pieces {
+        put_number(&mut bytes, length(pieces.len()));
+        for piece in pieces {
+            put_number(&mut bytes, u64::from(*piece));
+        }
+    }
+    bytes
+}
+
+/// Reads [`record`].
+pub(crate) fn read_record(bytes: &[u8]) -> Option<TurnRecord> {
+    let (&has, mut rest) = bytes.split_first()?;
+    if has & !(HAS_PREVIOUS | HAS_NATIVE | HAS_ERROR) != 0 {
+        return None;
+    }
+    let mut record = TurnRecord {
+        model: take_text(&mut rest)?,
+        ..TurnRecord::default()
+    };
+    if has & HAS_PREVIOUS != 0 {
+        let (bits, after) = rest.split_first_chunk()?;
+        rest = after;
+        record.previous = Some(Id::from_bits(u128::from_be_bytes(*bits)));
+    }
+    if has & HAS_NATIVE != 0 {
+        record.native = Some(Native {
+            dialect: take_text(&mut rest)?,
+            json: Json::parse(take_text(&mut rest)?).ok()?,
+        });
+    }
+    if has & HAS_ERROR != 0 {
+        record.error = Some(take_text(&mut rest)?);
+    }
+    while !rest.is_empty() {
+        let count = take_number(&mut rest)?;
+        let piece = |_| take_number(&mut rest).and_then(|piece| u32::try_from(piece).ok());
+        record.pieces.push((0..count).map(piece).collect::<Option<_>>()?);
+    }
+    Some(record)
+}
+
+fn length(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn put_part(bytes: &mut Vec<u8>, part: &[u8]) {
+    put_number(bytes, length(part.len()));
+    bytes.extend_from_slice(part);
+}
+
+/// Seven bits a byte, the low ones first; the top bit is set in all but the last.
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        bytes.push((number & 0x7f).to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
+}
+
+/// Reads [`put_number`]; none if it does not fit, or if nothing ends it.
+fn take_number(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0);
+    loop {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let part = u64::from(byte & 0x7f);
+        number |= part.checked_shl(shift).filter(|shifted| shifted >> shift == part)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift += 7;
+    }
+}
+
+fn take_text(bytes: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(take_number(bytes)?).ok()?;
+    let (part, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    text(part)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parlance_domain::fault::Chain;
 use parlance_domain::ids::Id;
 use parlance_domain::model::{ProjectId, User};
-use parlance_domain::{AppId, ConversationId, HoldId, ItemId, KeyId};
+use parlance_domain::{AppId, ConversationId, HoldId, ItemId, KeyId, TurnId};
 use ring::hmac;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
@@ -47,6 +47,13 @@ pub enum Record {
     App(AppId),
     /// A hold.
     Hold(HoldId),
+    /// A turn; sealed with what its conversation is sealed with.
+    Turn {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The turn.
+        turn: TurnId,
+    },
 }
 
 /// The field of the record.
@@ -68,6 +75,8 @@ pub enum Field {
     Instructions,
     /// What a hold says: a user and a note.
     Hold,
+    /// What is kept of a turn beside its items.
+    TurnRecord,
 }
 
 /// Where a piece of content stands: what it is sealed for, and opens at nowhere else.
@@ -129,6 +138,7 @@ impl Place {
             Record::Key(id) => (3, id.bits(), 0),
             Record::App(id) => (4, id.bits(), 0),
             Record::Hold(id) => (5, id.bits(), 0),
+            Record::Turn { conversation, turn } => (6, conversation.bits(), turn.bits()),
         };
         let field = match self.field {
             Field::Title => 1,
@@ -139,6 +149,7 @@ impl Place {
             Field::User => 6,
             Field::Instructions => 7,
             Field::Hold => 8,
+            Field::TurnRecord => 9,
         };
         let mut data = Vec::with_capacity(43);
         data.push(FORM);

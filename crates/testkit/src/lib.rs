@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+pub mod answering;
 pub mod clock;
 #[cfg(feature = "models")]
 pub mod explore;
@@ -16,3 +17,4 @@ pub mod samples;
 pub mod store_suite;
 
 pub use clock::ManualClock;
+pub use parlance_model_server as model_server;

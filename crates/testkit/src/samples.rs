@@ -6,7 +6,7 @@ use parlance_domain::clock::Clock;
 use parlance_domain::ids::{AppId, Id, IdSource};
 use parlance_domain::model::{
     Extras, ItemContent, ItemKind, ItemType, Metadata, Native, NewConversation, NewItem, Principal,
-    ProjectId, Role, User,
+    ProjectId, Realm, Role, TurnRecord, User,
 };
 use parlance_domain::receipt_log::{Event, Happening, Restoration};
 use parlance_domain::{Json, Notary, Timestamp};
@@ -30,6 +30,7 @@ pub fn principal(user: &str) -> Principal {
         project: PROJECT,
         user: User::parse(user).unwrap(),
         app: None,
+        realm: Realm::Conversations,
     }
 }
 
@@ -92,6 +93,20 @@ pub fn item(ids: &IdSource, content: ItemContent) -> NewItem {
         id: ids.next(),
         alias: None,
         content,
+    }
+}
+
+/// What is kept of a turn, with something in every field.
+pub fn record(text: &str) -> TurnRecord {
+    TurnRecord {
+        model: format!("model {text}"),
+        previous: Some(Id::from_bits(u128::MAX - 1)),
+        native: Some(Native {
+            dialect: "openai".to_owned(),
+            json: json(&format!(r#"{{"instructions":"{text}","n":1.10}}"#)),
+        }),
+        error: Some(format!("error {text}")),
+        pieces: vec![vec![0, 127, 128, u32::MAX], vec![], vec![3]],
     }
 }
 

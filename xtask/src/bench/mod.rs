@@ -10,6 +10,7 @@ mod erase;
 pub(crate) mod hello;
 mod load;
 mod report;
+mod turns;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -43,6 +44,8 @@ enum Wanted {
     Deletes(deletes::Options),
     /// A user with many conversations.
     Erase(erase::Options),
+    /// What the server adds to a model's own time.
+    Turns(turns::Options),
 }
 
 impl Wanted {
@@ -55,6 +58,7 @@ impl Wanted {
             },
             ["--deletes", rest @ ..] => deletes::Options::read(rest).map(Self::Deletes),
             ["--erase", rest @ ..] => erase::Options::read(rest).map(Self::Erase),
+            ["--turns", rest @ ..] => turns::Options::read(rest).map(Self::Turns),
             _ => bail!("`bench` does not know `{}`", words.join(" ")),
         }
     }
@@ -90,6 +94,9 @@ pub(crate) fn measure(shop: &Shop, words: &[&str]) -> anyhow::Result<bool> {
         }
         Wanted::Erase(options) => {
             erase::measure(binary(shop), folder(shop), SETTINGS, &options)?;
+        }
+        Wanted::Turns(options) => {
+            turns::measure(binary(shop), folder(shop), SETTINGS, &options)?;
         }
     }
     Ok(true)

@@ -103,6 +103,11 @@ impl Server {
         &self.url
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")

@@ -17,6 +17,8 @@ use crate::seal::{Field, Place, Record, Sealed, Sealer};
 const CONVERSATIONS_MAX: usize = 256;
 /// Items of each that are opened.
 const ITEMS_MAX: usize = 4;
+/// Turns of each that are opened, of the first and of the last.
+const TURNS_MAX: u32 = 2;
 /// Apps, keys and holds that are opened, each.
 const OTHERS_MAX: u32 = 256;
 /// Bytes of the shortest piece that is searched for. What is shorter stands in files by chance, or because
@@ -50,6 +52,12 @@ const CONVERSATION: &str = "\
 const ITEM: &str = "\
     SELECT id, body, alias, kind, type FROM items \
     WHERE project = ?1 AND conversation = ?2 AND seq >= ?3 ORDER BY seq LIMIT 1";
+const TURNS: &str = "\
+    SELECT id, record FROM turns \
+    WHERE project = ?1 AND conversation = ?2 AND record IS NOT NULL ORDER BY id LIMIT ?3";
+const LATEST_TURNS: &str = "\
+    SELECT id, record FROM turns \
+    WHERE project = ?1 AND conversation = ?2 AND record IS NOT NULL ORDER BY id DESC LIMIT ?3";
 const APPS: &str = "\
     SELECT project, id, slot, generation, instructions FROM apps \
     WHERE instructions IS NOT NULL ORDER BY random() LIMIT ?1";
@@ -198,7 +206,47 @@ impl Sample {
                 self.cut_json(&closed.row, name, &plain);
             }
         }
+        self.turns(subject, &sealer, closed.row)?;
         self.items(subject, &sealer, closed.row)
+    }
+
+    fn turns(&mut self, subject: &Subject<'_>, sealer: &Sealer, of: Row) -> Result<(), AuditError> {
+        for select in [TURNS, LATEST_TURNS] {
+            let mut select = subject.db.prepare_cached(select)?;
+            let rows = select.query_map(params![of.project.0, of.id, TURNS_MAX], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            let rows: Vec<([u8; 16], Sealed)> = rows.collect::<Result<_, _>>()?;
+            for (id, record) in rows {
+                self.turn(sealer, of, id, record);
+            }
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, sealer: &Sealer, of: Row, id: [u8; 16], record: Sealed) {
+        let closed = Closed {
+            sealer,
+            row: Row {
+                table: "turns",
+                ..of
+            },
+            record: Record::Turn {
+                conversation: Id::from_bits(u128::from_be_bytes(of.id)),
+                turn: Id::from_bits(u128::from_be_bytes(id)),
+            },
+        };
+        let plain = self.open(&closed, Field::TurnRecord, "record", Some(record));
+        let Some(record) = plain.and_then(|plain| codec::read_record(&plain)) else {
+            return;
+        };
+        // Not the model's name: it stands in settings and apps, and in whatever a client asks for.
+        if let Some(native) = record.native {
+            self.cut_json(&closed.row, "record", native.json.text().as_bytes());
+        }
+        if let Some(error) = record.error {
+            self.cut(&closed.row, "record", error.as_bytes());
+        }
     }
 
     fn items(&mut self, subject: &Subject<'_>, sealer: &Sealer, of: Row) -> Result<(), AuditError> {

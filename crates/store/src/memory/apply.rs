@@ -6,13 +6,13 @@ use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{ConversationRef, ItemId, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
     Conversation, Erasure, Hold, HoldScope, Item, ItemsBucket, NewConversation, NewItem, Principal,
-    ReceiptState, Turn, TurnState, Usage, first_section,
+    ReceiptState, Turn, TurnRecord, TurnState, Usage, first_section,
 };
 use parlance_domain::receipt_log::Event;
 use parlance_domain::store::{AdminWrite, Batch, Outcome, Require, StoreError, Write};
 
 use super::receipts::{self, Receipt};
-use super::{Living, State, Tombstone};
+use super::{Living, Owner, State, Tombstone};
 
 pub(super) fn apply(
     state: &mut State,
@@ -56,6 +56,11 @@ fn write(state: &mut State, who: &Principal, write: &Write) -> Result<Outcome, S
             living(state, who, *conversation)?.conversation.active = *active;
             Ok(Outcome::Done)
         }
+        Write::RemoveTurn { conversation, turn } => {
+            let of = (*conversation).into();
+            refuse_held(state, who, of)?;
+            remove_turn(living(state, who, of)?, *turn)
+        }
         Write::Append {
             conversation, at, ..
         }
@@ -98,7 +103,7 @@ const fn destroys(write: &Write) -> bool {
 fn refuse_held(state: &State, who: &Principal, of: ConversationRef) -> Result<(), StoreError> {
     let living = state.needed(who, of)?;
     let id = living.conversation.id;
-    if state.holds(who.project, Some(id), living.user.as_ref()) {
+    if state.holds(who.project, Some(id), living.owner.user.as_ref()) {
         return Err(StoreError::Held);
     }
     Ok(())
@@ -107,7 +112,10 @@ fn refuse_held(state: &State, who: &Principal, of: ConversationRef) -> Result<()
 fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, StoreError> {
     match write {
         // Done above.
-        Write::Create(_) | Write::Delete { .. } | Write::SetActive { .. } => {}
+        Write::Create(_)
+        | Write::Delete { .. }
+        | Write::SetActive { .. }
+        | Write::RemoveTurn { .. } => {}
         Write::Append { items, .. } => return add(living, items, None),
         Write::SetTitle { title, .. } => living.conversation.title.clone_from(title),
         Write::SetMetadata { metadata, .. } => living.conversation.metadata = metadata.clone(),
@@ -127,11 +135,32 @@ fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, 
                 living.items.remove(&seq);
             }
         }
-        Write::StartTurn { turn, input, .. } => return start_turn(living, *turn, at, input),
+        Write::StartTurn {
+            turn,
+            app,
+            record,
+            input,
+            ..
+        } => {
+            let turn = Turn {
+                id: *turn,
+                conversation: living.conversation.id,
+                app: *app,
+                state: TurnState::Running,
+                started_at: at,
+                finished_at: None,
+                usage: Usage::default(),
+                first_seq: living.conversation.next_seq,
+                output_seq: None,
+                record: TurnRecord::clone(record),
+            };
+            return start_turn(living, turn, input);
+        }
         Write::FinishTurn {
             turn,
             state,
             usage,
+            record,
             output,
             ..
         } => {
@@ -143,6 +172,10 @@ fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, 
                 turn.state = *state;
                 turn.usage = *usage;
                 turn.finished_at = Some(at);
+                turn.output_seq = Some(living.conversation.next_seq);
+                if let Some(record) = record {
+                    turn.record.clone_from(record);
+                }
             }
             return add(living, output, Some(*turn));
         }
@@ -152,27 +185,27 @@ fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, 
 
 fn start_turn(
     living: &mut Living,
-    turn: TurnId,
-    at: Timestamp,
+    turn: Turn,
     input: &[NewItem],
 ) -> Result<Outcome, StoreError> {
     if living.conversation.running.is_some() {
         return Err(StoreError::TurnRunning);
     }
     check_rising(living.last_item, input)?;
-    let row = Turn {
-        id: turn,
-        conversation: living.conversation.id,
-        state: TurnState::Running,
-        started_at: at,
-        finished_at: None,
-        usage: Usage::default(),
-    };
-    if living.turns.insert(turn, row).is_some() {
+    let id = turn.id;
+    if living.turns.insert(id, turn).is_some() {
         return Err(StoreError::IdClash);
     }
-    living.conversation.running = Some(turn);
-    add(living, input, Some(turn))
+    living.conversation.running = Some(id);
+    add(living, input, Some(id))
+}
+
+fn remove_turn(living: &mut Living, turn: TurnId) -> Result<Outcome, StoreError> {
+    if living.conversation.running == Some(turn) {
+        return Err(StoreError::TurnRunning);
+    }
+    let removed = living.turns.remove(&turn);
+    removed.map(|_| Outcome::Done).ok_or(StoreError::NoTurn)
 }
 
 fn living<'a>(
@@ -196,7 +229,7 @@ fn create(
         return Err(StoreError::IdClash);
     }
     let mut living = Living {
-        user: who.user.clone(),
+        owner: Owner::of(who),
         conversation: Conversation {
             id: new.id,
             app: new.app,
@@ -255,7 +288,7 @@ pub(super) fn delete(
     state.receipts.insert((who.project, receipt), kept);
     state.living.remove(&(who.project, id));
     let tombstone = Tombstone {
-        user: gone.user,
+        owner: gone.owner,
         app: gone.conversation.app,
         updated_at: gone.conversation.updated_at,
         deleted_at: at,

@@ -27,7 +27,7 @@ impl State {
 
 /// Whether a living conversation is to be erased.
 fn is_meant(what: &EraseQuery, living: &Living) -> bool {
-    let whose = what.user.is_none() || what.user == living.user;
+    let whose = what.user.is_none() || what.user == living.owner.user;
     let since = what.unchanged_since;
     whose && since.is_none_or(|since| living.conversation.updated_at < since)
 }
@@ -48,7 +48,7 @@ impl Erasing for Memory {
                 updated_at: living.conversation.updated_at,
                 id: *id,
             },
-            is_held: state.holds(project, Some(*id), living.user.as_ref()),
+            is_held: state.holds(project, Some(*id), living.owner.user.as_ref()),
         }))
     }
 
@@ -70,7 +70,7 @@ impl Erasing for Memory {
                     updated_at: living.conversation.updated_at,
                     id: *id,
                 },
-                is_held: state.holds(*project, Some(*id), living.user.as_ref()),
+                is_held: state.holds(*project, Some(*id), living.owner.user.as_ref()),
             })
             .filter(|one| after.is_none_or(|after| one.place > after))
             .collect();
@@ -121,8 +121,9 @@ fn erase(
     };
     let who = Principal {
         project: what.project,
-        user: living.user.clone(),
+        user: living.owner.user.clone(),
         app: None,
+        realm: living.owner.realm,
     };
     match apply::delete(state, &who, id.into(), (receipt, at, at)) {
         Err(StoreError::Held) => Ok(Outcome::Left(Left::Held)),

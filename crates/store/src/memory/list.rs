@@ -4,7 +4,7 @@ use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{ConversationId, ConversationRef, Id};
 use parlance_domain::model::{
     Conversation, ConversationQuery, Item, ItemFilter, ItemKind, ItemQuery, ItemRef, Order, Page,
-    Position, Principal, Role, Sort,
+    Position, Principal, Role, Sort, Turn, TurnQuery,
 };
 use parlance_domain::store::StoreError;
 
@@ -16,7 +16,7 @@ pub(super) fn conversations(
     query: &ConversationQuery,
 ) -> Result<Page<Conversation>, StoreError> {
     let own = state.living.iter().filter(|((project, _), living)| {
-        *project == who.project && sees(who, living.user.as_ref(), living.conversation.app)
+        *project == who.project && sees(who, &living.owner, living.conversation.app)
     });
     let mut rows: Vec<Conversation> = own
         .map(|(_, living)| living.conversation.clone())
@@ -81,12 +81,52 @@ fn place(
     let found = deleted.find(|((project, id), tombstone)| {
         *project == who.project
             && of.names(*id)
-            && sees(who, tombstone.user.as_ref(), tombstone.app)
+            && sees(who, &tombstone.owner, tombstone.app)
     });
     match found {
         Some(((_, id), tombstone)) => Ok(Place::Updated(tombstone.updated_at, *id)),
         None => Err(StoreError::NoAnchor),
     }
+}
+
+/// The principal's turns of both realms, oldest first.
+pub(super) fn turns(state: &State, who: &Principal) -> Vec<Turn> {
+    let own = state.living.iter().filter(|((project, _), living)| {
+        let who = who.in_realm(living.owner.realm);
+        *project == who.project && sees(&who, &living.owner, living.conversation.app)
+    });
+    let mut turns: Vec<Turn> = own
+        .flat_map(|(_, living)| living.turns.values().cloned())
+        .collect();
+    turns.sort_by_key(|turn| (turn.id, turn.conversation));
+    turns
+}
+
+pub(super) fn turn_page(
+    state: &State,
+    who: &Principal,
+    query: &TurnQuery,
+) -> Result<Page<Turn>, StoreError> {
+    let mut rows = turns(state, who);
+    if let Some(of) = query.conversation {
+        let of = state.needed(who, of)?.conversation.id;
+        rows.retain(|row| row.conversation == of);
+    }
+    if let Some(app) = query.app {
+        rows.retain(|row| row.app == app);
+    }
+    let (low, high) = match query.order {
+        Order::OldestFirst => (query.cursor.after, query.cursor.before),
+        Order::NewestFirst => (query.cursor.before, query.cursor.after),
+    };
+    if let Some(low) = low {
+        rows.retain(|row| row.id.bits() > low.high());
+    }
+    if let Some(high) = high {
+        rows.retain(|row| row.id.bits() < high.low());
+    }
+    let only_before = query.cursor.after.is_none() && query.cursor.before.is_some();
+    Ok(cut(rows, query.order, only_before, query.rows_max))
 }
 
 pub(super) fn items(of: &Living, query: &ItemQuery) -> Page<Item> {
@@ -107,7 +147,7 @@ pub(super) fn items(of: &Living, query: &ItemQuery) -> Page<Item> {
         rows.retain(|row| row.turn != Some(running));
     }
     if let Some(turn) = query.turn {
-        rows.retain(|row| row.turn == Some(turn));
+        rows.retain(|row| row.turn == Some(turn) && of.turns.contains_key(&turn));
     }
     let only_before = query.cursor.after.is_none() && query.cursor.before.is_some();
     cut(rows, query.order, only_before, query.rows_max)

@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{
-    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, TurnId,
+    AppId, ConversationId, ConversationRef, HoldId, ItemId, KeyId, ReceiptId, Ref, TurnId,
 };
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Hold, Item, ItemQuery, ItemRef, KeyDigest,
-    KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnFailure,
-    TurnState, User,
+    KeyRecord, Page, Principal, Project, ProjectId, Realm, ReceiptEntry, ReceiptRecord, Turn,
+    TurnFailure, TurnQuery, TurnState, User,
 };
 use parlance_domain::receipt_log::Event;
 use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
@@ -44,10 +44,26 @@ struct State {
     log: Log,
 }
 
+/// Whose a conversation is, and for what.
+#[derive(Clone, PartialEq, Eq)]
+struct Owner {
+    user: Option<User>,
+    realm: Realm,
+}
+
+impl Owner {
+    fn of(who: &Principal) -> Self {
+        Self {
+            user: who.user.clone(),
+            realm: who.realm,
+        }
+    }
+}
+
 /// A conversation with all that is in it.
 #[derive(Clone)]
 struct Living {
-    user: Option<User>,
+    owner: Owner,
     conversation: Conversation,
     last_item: Option<ItemId>,
     items: BTreeMap<u64, Item>,
@@ -57,7 +73,7 @@ struct Living {
 /// What is remembered of a deleted conversation.
 #[derive(Clone)]
 struct Tombstone {
-    user: Option<User>,
+    owner: Owner,
     app: AppId,
     updated_at: Timestamp,
     deleted_at: Timestamp,
@@ -71,7 +87,7 @@ impl State {
             .iter()
             .filter(|((project, id), _)| *project == who.project && of.names(*id))
             .map(|(_, living)| living)
-            .find(|living| sees(who, living.user.as_ref(), living.conversation.app))
+            .find(|living| sees(who, &living.owner, living.conversation.app))
     }
 
     fn needed(&self, who: &Principal, of: ConversationRef) -> Result<&Living, StoreError> {
@@ -79,9 +95,9 @@ impl State {
     }
 }
 
-/// Whether the principal sees what belongs to `user` and was made with `app`.
-fn sees(who: &Principal, user: Option<&User>, app: AppId) -> bool {
-    who.user.as_ref() == user && who.app.is_none_or(|own| own == app)
+/// Whether the principal sees what belongs to `owner` and was made with `app`.
+fn sees(who: &Principal, owner: &Owner, app: AppId) -> bool {
+    Owner::of(who) == *owner && who.app.is_none_or(|own| own == app)
 }
 
 impl Memory {
@@ -155,6 +171,19 @@ impl Store for Memory {
             .collect())
     }
 
+    async fn turn(&self, who: &Principal, turn: Ref<TurnId>) -> Result<Option<Turn>, StoreError> {
+        let all = list::turns(&self.state(), who);
+        Ok(all.into_iter().find(|own| turn.names(own.id)))
+    }
+
+    async fn turn_page(
+        &self,
+        who: &Principal,
+        query: &TurnQuery,
+    ) -> Result<Page<Turn>, StoreError> {
+        list::turn_page(&self.state(), who, query)
+    }
+
     async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {
         let mut state = self.state();
         let mut changed = state.clone();
@@ -176,8 +205,9 @@ impl Store for Memory {
         let (_, living) = found.ok_or(StoreError::NoConversation)?;
         let who = Principal {
             project,
-            user: living.user.clone(),
+            user: living.owner.user.clone(),
             app: None,
+            realm: living.owner.realm,
         };
         apply::delete(&mut state, &who, of, (receipt, at, at))
     }
@@ -223,6 +253,7 @@ impl Store for Memory {
             if let Some(turn) = living.turns.get_mut(&running) {
                 turn.state = TurnState::Failed(TurnFailure::Interrupted);
                 turn.finished_at = Some(at);
+                turn.output_seq = Some(living.conversation.next_seq);
             }
         }
         Ok(failed)
@@ -254,7 +285,7 @@ impl Store for Memory {
         let found = deleted.find(|((project, id), tombstone)| {
             *project == who.project
                 && of.names(*id)
-                && sees(who, tombstone.user.as_ref(), tombstone.app)
+                && sees(who, &tombstone.owner, tombstone.app)
         });
         Ok(found.map(|(_, tombstone)| tombstone.receipt))
     }

@@ -99,7 +99,7 @@ fn read_app(vault: &Vault, project: ProjectId, row: &Row<'_>) -> Result<App, Tro
         project,
         name: row.get(1)?,
         mode: AppMode::parse(&mode).ok_or(corrupt("apps", "mode"))?,
-        model: row.get(3)?,
+        model: Some(row.get(3)?).filter(|model: &String| !model.is_empty()),
         instructions,
         created_at: time(row.get(4)?),
     })
@@ -398,7 +398,7 @@ fn create_app(db: &Connection, app: &App, encoded: &Encoded) -> Result<(), Troub
             Bits::of(app.id),
             app.name,
             app.mode.name(),
-            app.model,
+            app.model.as_deref().unwrap_or_default(),
             app.created_at.micros(),
             instructions,
             slot,
@@ -454,14 +454,12 @@ pub(super) fn fail_running_turns(db: &Connection, at: Timestamp) -> Result<u64, 
     let failed = codec::state(TurnState::Failed(TurnFailure::Interrupted));
     let mut turns = 0;
     for (project, conversation, turn, next_seq) in running {
-        db.prepare_cached(sql::FINISH_TURN)?.execute(params![
+        db.prepare_cached(sql::FAIL_TURN)?.execute(params![
             project,
             conversation,
             turn,
             failed,
             at.micros(),
-            0,
-            0,
             next_seq
         ])?;
         db.prepare_cached(sql::STOP_RUNNING)?

@@ -9,7 +9,9 @@ use parlance_domain::store::{Left, Outcome, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::bury::{Graves, bury};
-use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, What};
+use super::encode::{
+    Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, Meant, What,
+};
 use super::holds;
 use super::search::{ItemAt, find_item};
 use super::sql;
@@ -34,6 +36,7 @@ pub(super) fn refuses_first(batch: &Encoded) -> bool {
             | What::Active(_)
             | What::Section(_)
             | What::Replace(..)
+            | What::RemoveTurn(_)
             | What::Delete(_)
             | What::Erase(..) => true,
         },
@@ -176,8 +179,8 @@ fn write(
     if let What::Create(new) = &change.what {
         return create(db, who, change, new);
     }
-    if let What::Erase(burial, before) = &change.what {
-        return erase(db, who, change, (burial, *before), graves);
+    if let What::Erase(burial, meant) = &change.what {
+        return erase(db, who, change, (burial, *meant), graves);
     }
     let mut head = head(db, who, change.of)?;
     if change.what.destroys() {
@@ -236,6 +239,10 @@ fn write(
             }
             save(db, who, &head)?;
         }
+        What::RemoveTurn(turn) => {
+            remove_turn(db, who, &mut head, *turn)?;
+            save(db, who, &head)?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -245,11 +252,11 @@ fn erase(
     db: &Connection,
     who: &Who,
     change: &Change,
-    (burial, before): (&Burial, Option<i64>),
+    (burial, meant): (&Burial, Meant),
     graves: &mut Graves,
 ) -> Result<Outcome, Trouble> {
     let head = match head(db, who, change.of) {
-        Ok(head) if before.is_none_or(|before| head.updated_at < before) => head,
+        Ok(head) if meant.is(&head) => head,
         Ok(_) | Err(Trouble::Refused(StoreError::NoConversation)) => {
             return Ok(Outcome::Left(Left::NotThere));
         }
@@ -310,13 +317,13 @@ fn add(
     items: &[ItemRow],
 ) -> Result<Outcome, Trouble> {
     match addition {
-        Addition::Start(_) if head.running.is_some() => {
+        Addition::Start { .. } if head.running.is_some() => {
             return Err(StoreError::TurnRunning.into());
         }
         Addition::Finish { turn, .. } if head.running != Some(*turn) => {
             return Err(StoreError::NoTurn.into());
         }
-        Addition::Alone | Addition::Start(_) | Addition::Finish { .. } => {}
+        Addition::Alone | Addition::Start { .. } | Addition::Finish { .. } => {}
     }
     head.last_item = rising(head.last_item, items)?;
     let place = ItemPlace {
@@ -340,7 +347,11 @@ impl What {
     /// Whether it destroys something that a client has said, or was told.
     const fn destroys(&self) -> bool {
         match self {
-            Self::Replace(..) | Self::Remove(_) | Self::Delete(_) | Self::Erase(..) => true,
+            Self::Replace(..)
+            | Self::Remove(_)
+            | Self::RemoveTurn(_)
+            | Self::Delete(_)
+            | Self::Erase(..) => true,
             Self::Create(_)
             | Self::Add(..)
             | Self::Title(_)
@@ -355,8 +366,16 @@ impl Addition {
     const fn turn(&self) -> Option<Bits> {
         match self {
             Self::Alone => None,
-            Self::Start(turn) | Self::Finish { turn, .. } => Some(*turn),
+            Self::Start { turn, .. } | Self::Finish { turn, .. } => Some(*turn),
         }
+    }
+}
+
+impl Meant {
+    /// Whether an operator means this conversation.
+    fn is(self, head: &Head) -> bool {
+        let whose = self.whose.is_none() || self.whose == head.owner.whose();
+        whose && self.before.is_none_or(|before| head.updated_at < before)
     }
 }
 
@@ -371,13 +390,16 @@ fn turn_row(
     let scope = place.scope;
     match addition {
         Addition::Alone => {}
-        Addition::Start(turn) => {
+        Addition::Start { turn, app, record } => {
             let inserted = db.prepare_cached(sql::START_TURN)?.execute(params![
                 scope.project,
                 scope.conversation,
                 turn,
                 at,
-                place.first_seq
+                place.first_seq,
+                app,
+                head.owner.base(),
+                record,
             ])?;
             if inserted == 0 {
                 return Err(StoreError::IdClash.into());
@@ -388,8 +410,8 @@ fn turn_row(
         Addition::Finish {
             turn,
             state,
-            input_tokens,
-            output_tokens,
+            usage,
+            record,
         } => {
             db.prepare_cached(sql::FINISH_TURN)?.execute(params![
                 scope.project,
@@ -397,9 +419,13 @@ fn turn_row(
                 turn,
                 state,
                 at,
-                input_tokens,
-                output_tokens,
+                place.first_seq,
                 head.next_seq,
+                number(usage.input_tokens),
+                number(usage.cached_tokens),
+                number(usage.output_tokens),
+                number(usage.reasoning_tokens),
+                record,
             ])?;
             head.running = None;
         }
@@ -473,6 +499,20 @@ impl ItemPlace {
 
 fn needed_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<ItemAt, Trouble> {
     find_item(db, head.scope(who), head.next_seq, item)?.ok_or_else(|| StoreError::NoItem.into())
+}
+
+fn remove_turn(db: &Connection, who: &Who, head: &mut Head, turn: Bits) -> Result<(), Trouble> {
+    if head.running == Some(turn) {
+        return Err(StoreError::TurnRunning.into());
+    }
+    let removed = db
+        .prepare_cached(sql::REMOVE_TURN)?
+        .execute(params![who.project, head.id, turn])?;
+    if removed == 0 {
+        return Err(StoreError::NoTurn.into());
+    }
+    head.turns = head.turns.saturating_sub(1);
+    Ok(())
 }
 
 fn remove_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<(), Trouble> {

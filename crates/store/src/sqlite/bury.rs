@@ -91,18 +91,24 @@ impl Graves {
     /// Whether there is so little in a conversation that others can wait while it is overwritten, with
     /// what goes along. If so, that is counted.
     fn takes(&mut self, db: &Connection, who: &Who, head: &Head) -> Result<bool, Trouble> {
-        if head.next_seq == 0 {
-            return Ok(true);
+        let mut bytes = 0_i64;
+        for (rows, select) in [
+            (head.next_seq, sql::ITEM_BYTES),
+            (head.turns, sql::TURN_BYTES),
+        ] {
+            if rows > 0 {
+                let mut select = db.prepare_cached(select)?;
+                let found = select.query_row(params![who.project, head.id], |row| row.get(0))?;
+                bytes = bytes.saturating_add(found);
+            }
         }
-        let bytes: i64 = db
-            .prepare_cached(sql::ITEM_BYTES)?
-            .query_row(params![who.project, head.id], |row| row.get(0))?;
         let left = number(PURGE_BATCH_BYTES_MAX).saturating_sub(self.bytes);
         if bytes > left.min(number(PURGE_INLINE_BYTES_MAX)) {
             return Ok(false);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.rows = self.rows.saturating_add(head.next_seq);
+        let rows = head.next_seq.saturating_add(head.turns);
+        self.rows = self.rows.saturating_add(rows);
         Ok(true)
     }
 }

@@ -5,11 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_domain::ids::Ref;
-use parlance_domain::model::{ItemContent, NewConversation, NewItem, Principal, ProjectId};
+use parlance_domain::model::{
+    ItemContent, NewConversation, NewItem, Principal, ProjectId, TurnRecord, Usage,
+};
 use parlance_domain::store::{Batch, Require, StoreError, Write};
-use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp};
+use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp, TurnId};
 
-use super::value::{Bits, Span, Who, number, unavailable};
+use super::value::{Bits, Span, Who, Whose, unavailable};
 use crate::codec;
 use crate::keyring::KeyRef;
 use crate::seal::{Field, NO_KEY, Place, Record, SealError, Sealed, Sealer, Taken, Vault};
@@ -32,7 +34,7 @@ impl Encoded {
         self.writes.iter().all(|change| {
             matches!(
                 change.what,
-                What::Delete(_) | What::Erase(..) | What::Remove(_)
+                What::Delete(_) | What::Erase(..) | What::Remove(_) | What::RemoveTurn(_)
             )
         })
     }
@@ -64,9 +66,19 @@ pub(super) enum What {
     Section(Bits),
     Replace(Bits, Sealed),
     Remove(Vec<Bits>),
+    RemoveTurn(Bits),
     Delete(Burial),
-    /// The same for an operator: what is held is left, and what was changed at this time or later.
-    Erase(Burial, Option<i64>),
+    /// The same for an operator: what is held is left, and what is not meant.
+    Erase(Burial, Meant),
+}
+
+/// What an operator's order is about.
+#[derive(Clone, Copy)]
+pub(super) struct Meant {
+    /// Whose, in both realms; whoever's, if none.
+    pub(super) whose: Whose,
+    /// Only what was last changed before this time.
+    pub(super) before: Option<i64>,
 }
 
 /// What a delete leaves.
@@ -78,12 +90,17 @@ pub(super) struct Burial {
 /// What items come with.
 pub(super) enum Addition {
     Alone,
-    Start(Bits),
+    Start {
+        turn: Bits,
+        app: Bits,
+        record: Sealed,
+    },
     Finish {
         turn: Bits,
         state: i64,
-        input_tokens: i64,
-        output_tokens: i64,
+        usage: Usage,
+        /// What the record becomes; as before if none.
+        record: Option<Sealed>,
     },
 }
 
@@ -132,6 +149,7 @@ pub(super) fn made(batch: &Batch) -> impl Iterator<Item = ConversationId> {
         | Write::RemoveItems { .. }
         | Write::StartTurn { .. }
         | Write::FinishTurn { .. }
+        | Write::RemoveTurn { .. }
         | Write::Delete { .. } => None,
     })
 }
@@ -155,17 +173,13 @@ fn content_of(write: &Write) -> Option<ConversationId> {
             conversation,
             items,
             ..
-        }
-        | Write::StartTurn {
-            conversation,
-            input: items,
-            ..
-        }
-        | Write::FinishTurn {
-            conversation,
-            output: items,
-            ..
         } => (!items.is_empty()).then_some(*conversation),
+        Write::FinishTurn {
+            conversation,
+            output,
+            record,
+            ..
+        } => (!output.is_empty() || record.is_some()).then_some(*conversation),
         Write::SetTitle {
             conversation,
             title,
@@ -176,11 +190,14 @@ fn content_of(write: &Write) -> Option<ConversationId> {
             metadata,
             ..
         } => (!metadata.is_empty()).then_some(*conversation),
-        Write::ReplaceItem { conversation, .. } => Some(*conversation),
+        Write::ReplaceItem { conversation, .. } | Write::StartTurn { conversation, .. } => {
+            Some(*conversation)
+        }
         Write::Create(_)
         | Write::SetActive { .. }
         | Write::StartSection { .. }
         | Write::RemoveItems { .. }
+        | Write::RemoveTurn { .. }
         | Write::Delete { .. } => None,
     }
 }
@@ -267,6 +284,7 @@ impl Encoder<'_> {
                 receipt: Bits::of(*receipt),
                 requested_at: requested_at.micros(),
             }),
+            Write::RemoveTurn { turn, .. } => What::RemoveTurn(Bits::of(*turn)),
             Write::Append {
                 conversation,
                 items,
@@ -275,10 +293,16 @@ impl Encoder<'_> {
             Write::StartTurn {
                 conversation,
                 turn,
+                app,
+                record,
                 input,
                 ..
             } => {
-                let start = Addition::Start(Bits::of(*turn));
+                let start = Addition::Start {
+                    turn: Bits::of(*turn),
+                    app: Bits::of(*app),
+                    record: self.record(*conversation, *turn, record)?,
+                };
                 What::Add(start, self.items(*conversation, input)?)
             }
             Write::FinishTurn {
@@ -286,18 +310,32 @@ impl Encoder<'_> {
                 turn,
                 state,
                 usage,
+                record,
                 output,
                 ..
             } => {
+                let record = record
+                    .as_ref()
+                    .map(|record| self.record(*conversation, *turn, record));
                 let finish = Addition::Finish {
                     turn: Bits::of(*turn),
                     state: codec::state(*state),
-                    input_tokens: number(usage.input_tokens),
-                    output_tokens: number(usage.output_tokens),
+                    usage: *usage,
+                    record: record.transpose()?,
                 };
                 What::Add(finish, self.items(*conversation, output)?)
             }
         })
+    }
+
+    fn record(
+        &self,
+        conversation: ConversationId,
+        turn: TurnId,
+        record: &TurnRecord,
+    ) -> Result<Sealed, StoreError> {
+        let of = Record::Turn { conversation, turn };
+        self.seal(of, Field::TurnRecord, codec::record(record))
     }
 
     fn body(
@@ -372,7 +410,9 @@ impl Encoder<'_> {
     }
 
     fn seal(&self, record: Record, field: Field, plain: Vec<u8>) -> Result<Sealed, StoreError> {
-        let (Record::Conversation(conversation) | Record::Item { conversation, .. }) = record
+        let (Record::Conversation(conversation)
+        | Record::Item { conversation, .. }
+        | Record::Turn { conversation, .. }) = record
         else {
             return Err(unavailable(SEALING, SealError));
         };
@@ -413,6 +453,7 @@ fn target(write: &Write) -> (ConversationRef, Timestamp) {
         } => (*conversation, *at),
         // Changes nothing that has a time.
         Write::SetActive { conversation, .. } => (*conversation, Timestamp::default()),
+        Write::RemoveTurn { conversation, .. } => (Ref::from(*conversation), Timestamp::default()),
         Write::Append {
             conversation, at, ..
         }

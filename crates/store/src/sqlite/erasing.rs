@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
-use parlance_domain::model::{HoldEntry, ProjectId};
+use parlance_domain::model::{HoldEntry, ProjectId, Realm};
 use parlance_domain::store::{Outcome, StoreError};
 use parlance_domain::{ConversationId, ConversationRef, ReceiptId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::encode::{Burial, Change, Encoded, What};
-use super::value::{Bits, Owner, Span, Trouble, Who, time};
+use super::encode::{Burial, Change, Encoded, Meant, What};
+use super::value::{Bits, Owner, Span, Trouble, Who, Whose, time};
 use super::{Sqlite, holds, sql};
 use crate::seal::Vault;
 
@@ -38,17 +38,16 @@ impl Erasing for Sqlite {
     ) -> Result<Vec<Erasable>, StoreError> {
         let what = what.clone();
         self.read("looking for what is to be erased", move |db, vault| {
-            let owner = what.user.as_ref();
-            let owner = owner.map(|user| Owner::User(vault.owner_hash(what.project, user)));
+            let whose = whose(vault, &what);
             let search = Search {
                 db,
                 project: what.project.0,
                 before: what.unchanged_since.map_or(i64::MAX, Timestamp::micros),
                 count_max,
             };
-            match owner {
+            match whose {
                 None => search.of_all(after),
-                Some(owner) => search.of_owner(owner, after),
+                Some(_) => search.of_user(whose, after),
             }
         })
         .await
@@ -102,35 +101,58 @@ impl Search<'_> {
     }
 
     /// Goes from app to app, because that is how the index is ordered.
-    fn of_owner(&self, owner: Owner, after: Option<ErasePlace>) -> Result<Vec<Erasable>, Trouble> {
+    fn of_user(&self, whose: Whose, after: Option<ErasePlace>) -> Result<Vec<Erasable>, Trouble> {
+        let owners = [Realm::Conversations, Realm::LoneTurns].map(|realm| Owner::Of(whose, realm));
         let mut found = Vec::new();
         let mut app = after
             .and_then(|place| place.app)
             .map_or(Bits::MIN, Bits::of);
-        self.of_app(owner, app, below(after), &mut found)?;
+        self.of_app(owners, app, below(after), &mut found)?;
         while found.len() < self.wanted() {
-            let next = self
-                .db
-                .prepare_cached(sql::NEXT_APP)?
-                .query_row(params![self.project, owner, app], |row| row.get(0))
-                .optional()?;
-            let Some(next) = next else {
+            let next = owners.map(|owner| self.next_app(owner, app));
+            let [one, other] = next;
+            let Some(next) = one?.into_iter().chain(other?).min() else {
                 break;
             };
             app = next;
-            self.of_app(owner, app, below(None), &mut found)?;
+            self.of_app(owners, app, below(None), &mut found)?;
         }
         Ok(found)
     }
 
+    fn next_app(&self, owner: Owner, app: Bits) -> Result<Option<Bits>, Trouble> {
+        let mut select = self.db.prepare_cached(sql::NEXT_APP)?;
+        let next = select.query_row(params![self.project, owner, app], |row| row.get(0));
+        Ok(next.optional()?)
+    }
+
+    /// Both realms of one app, merged.
     fn of_app(
+        &self,
+        owners: [Owner; 2],
+        app: Bits,
+        after: (i64, Bits),
+        found: &mut Vec<Erasable>,
+    ) -> Result<(), Trouble> {
+        let left = self.wanted().saturating_sub(found.len());
+        let mut both = Vec::new();
+        for owner in owners {
+            self.of_realm(owner, app, after, left, &mut both)?;
+        }
+        both.sort_unstable_by_key(|one| one.place);
+        both.truncate(left);
+        found.append(&mut both);
+        Ok(())
+    }
+
+    fn of_realm(
         &self,
         owner: Owner,
         app: Bits,
         (updated_at, id): (i64, Bits),
+        left: usize,
         found: &mut Vec<Erasable>,
     ) -> Result<(), Trouble> {
-        let left = self.wanted().saturating_sub(found.len());
         let mut select = self.db.prepare_cached(sql::OLDEST_OF_OWNER)?;
         let mut rows = select.query(params![
             self.project,
@@ -188,7 +210,7 @@ pub(super) fn erasure(
     at: Timestamp,
 ) -> Encoded {
     let delete = change(of, at, What::Delete(burial(receipt, at)));
-    batch(project, Owner::Anybody, vec![delete])
+    batch(project, vec![delete])
 }
 
 /// A batch that deletes conversations, as far as they are to be erased.
@@ -198,14 +220,21 @@ fn erasures(
     which: &[(ConversationId, ReceiptId)],
     at: Timestamp,
 ) -> Encoded {
-    let before = what.unchanged_since.map(Timestamp::micros);
+    let meant = Meant {
+        whose: whose(vault, what),
+        before: what.unchanged_since.map(Timestamp::micros),
+    };
     let erase = |(id, receipt): &(ConversationId, ReceiptId)| {
-        let erase = What::Erase(burial(*receipt, at), before);
+        let erase = What::Erase(burial(*receipt, at), meant);
         change((*id).into(), at, erase)
     };
-    let hash = |user| Owner::User(vault.owner_hash(what.project, user));
-    let owner = what.user.as_ref().map_or(Owner::Anybody, hash);
-    batch(what.project, owner, which.iter().map(erase).collect())
+    batch(what.project, which.iter().map(erase).collect())
+}
+
+/// The user that is meant; none if whoever is.
+fn whose(vault: &Vault, what: &EraseQuery) -> Whose {
+    let user = what.user.as_ref();
+    user.map(|user| vault.owner_hash(what.project, user))
 }
 
 /// What an operator's delete leaves: it is requested when it is done.
@@ -225,12 +254,12 @@ fn change(of: ConversationRef, at: Timestamp, what: What) -> Change {
     }
 }
 
-/// A batch of an operator's, in whatever app.
-const fn batch(project: ProjectId, owner: Owner, writes: Vec<Change>) -> Encoded {
+/// A batch of an operator's, in whatever app, whosever the conversations are.
+const fn batch(project: ProjectId, writes: Vec<Change>) -> Encoded {
     Encoded {
         who: Who {
             project: project.0,
-            owner,
+            owner: Owner::Anybody,
             app: None,
         },
         require: Vec::new(),

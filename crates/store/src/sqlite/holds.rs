@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::admin::{Columns, sealer, unless_taken};
 use super::read::open;
-use super::value::{Bits, Owner, Trouble, corrupt, read_own_key, time};
+use super::value::{Bits, Owner, Trouble, Whose, corrupt, read_own_key, time};
 use super::{receipts, sql};
 use crate::codec;
 use crate::keyring::KeyRef;
@@ -32,19 +32,16 @@ impl Subject {
     }
 
     pub(super) fn user(vault: &Vault, project: ProjectId, user: &User) -> Self {
-        Self::owner(Owner::User(vault.owner_hash(project, user)))
+        Self::owner(Some(vault.owner_hash(project, user)))
     }
 
     fn conversation(id: Bits) -> Self {
         Self([&[CONVERSATION], id.bytes().as_slice()].concat())
     }
 
-    /// No hold is on those that are nobody's alone.
-    fn owner(owner: Owner) -> Self {
-        let hash: &[u8] = match &owner {
-            Owner::User(hash) => hash,
-            Owner::Nobody | Owner::Anybody => &[],
-        };
+    /// No hold is on those that are nobody's alone. A user's covers both realms.
+    fn owner(whose: Whose) -> Self {
+        let hash: &[u8] = whose.as_ref().map_or(&[], |hash| hash);
         Self([&[USER], hash].concat())
     }
 }
@@ -56,7 +53,7 @@ pub(super) fn covers(
     conversation: Bits,
     owner: Owner,
 ) -> Result<bool, Trouble> {
-    let (one, all) = (Subject::conversation(conversation), Subject::owner(owner));
+    let (one, all) = (Subject::conversation(conversation), Subject::owner(owner.whose()));
     are_held(db, project, [&one, &all])
 }
 

@@ -4,6 +4,7 @@
 //! cost grows with the page and the number of apps, never with the number of conversations.
 
 use parlance_domain::ConversationRef;
+use parlance_domain::ids::{Id, Ref};
 use parlance_domain::model::{Conversation, ConversationQuery, Cursor, Order, Page, Sort};
 use parlance_domain::store::StoreError;
 use rusqlite::{OptionalExtension, params};
@@ -75,7 +76,7 @@ impl Reader<'_> {
             Order::NewestFirst => (before, after),
         };
         Ok(match query.sort {
-            Sort::Created => created(low, high).map(Range::Created),
+            Sort::Created => between(low, high).map(Range::Created),
             Sort::Updated => {
                 let low = low.map(|of| self.anchor(of)).transpose()?;
                 let high = high.map(|of| self.anchor(of)).transpose()?;
@@ -174,7 +175,7 @@ const NOTHING: &[u8] = &[];
 
 /// The ids between two references; none if there can be none. A reference that names nothing that
 /// lives marks its place all the same.
-fn created(low: Option<ConversationRef>, high: Option<ConversationRef>) -> Option<Span> {
+pub(super) fn between<I: Id>(low: Option<Ref<I>>, high: Option<Ref<I>>) -> Option<Span> {
     let low = match low {
         None => u128::MIN,
         Some(low) => low.high().checked_add(1)?,

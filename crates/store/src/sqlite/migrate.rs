@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_events_and_holds.sql"),
     include_str!("../../migrations/sqlite/0004_root_renewals.sql"),
     include_str!("../../migrations/sqlite/0005_erasures.sql"),
+    include_str!("../../migrations/sqlite/0006_turns.sql"),
 ];
 
 const MIGRATING: &str = "migrating it";

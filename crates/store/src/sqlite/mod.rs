@@ -23,6 +23,7 @@ mod sealers;
 mod search;
 mod sql;
 mod sweep;
+mod turns;
 mod value;
 mod vault;
 mod writer;
@@ -39,10 +40,10 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parlance_domain::clock::{Clock, Timestamp};
-use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, Item, ItemQuery, ItemRef, KeyDigest, KeyRecord,
-    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
+    Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnQuery,
 };
 use parlance_domain::store::{AdminWrite, Batch, Outcome, RootRenewal, Store, StoreError};
 use rusqlite::Connection;
@@ -301,6 +302,21 @@ impl Store for Sqlite {
             reader.turns(of.into(), &turns)
         })
         .await
+    }
+
+    async fn turn(&self, who: &Principal, turn: Ref<TurnId>) -> Result<Option<Turn>, StoreError> {
+        self.read_as(who, "reading a turn", move |reader| reader.turn(turn))
+            .await
+    }
+
+    async fn turn_page(
+        &self,
+        who: &Principal,
+        query: &TurnQuery,
+    ) -> Result<Page<Turn>, StoreError> {
+        let query = query.clone();
+        self.read_as(who, "listing turns", move |reader| reader.turn_page(&query))
+            .await
     }
 
     async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {

@@ -1,14 +1,12 @@
-//! Reads conversations, items and turns, inside a read transaction.
-
-use std::collections::BTreeSet;
+//! Reads conversations and items, inside a read transaction.
 
 use parlance_domain::limits::PAGE_BYTES_MAX;
 use parlance_domain::model::{
     Conversation, Item, ItemFilter, ItemQuery, ItemRef, Metadata, Order, Page, Position, ProjectId,
-    Turn, Usage, first_section,
+    first_section,
 };
 use parlance_domain::store::StoreError;
-use parlance_domain::{ConversationId, ItemId, TurnId};
+use parlance_domain::{ConversationId, ItemId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::Scope;
@@ -30,11 +28,11 @@ pub(super) struct Reader<'a> {
 }
 
 /// A conversation as far as reading its items is concerned.
-struct Head {
-    scope: Scope,
+pub(super) struct Head {
+    pub(super) scope: Scope,
     next_seq: i64,
     running: Option<Bits>,
-    sealer: Sealer,
+    pub(super) sealer: Sealer,
 }
 
 /// A conversation's row, its content still sealed.
@@ -69,7 +67,7 @@ impl Reader<'_> {
         Ok(found.optional()?)
     }
 
-    fn sealer(&self, key: KeyRef) -> Result<Option<Sealer>, Trouble> {
+    pub(super) fn sealer(&self, key: KeyRef) -> Result<Option<Sealer>, Trouble> {
         let sealer = self.vault.sealer(key);
         Ok(sealer.map_err(|error| unavailable("reading a key", error))?)
     }
@@ -99,7 +97,7 @@ impl Reader<'_> {
         Ok(conversation)
     }
 
-    fn open(
+    pub(super) fn open(
         &self,
         sealer: &Sealer,
         record: Record,
@@ -114,7 +112,7 @@ impl Reader<'_> {
         open(sealer, &place, sealed)
     }
 
-    fn head(&self, of: Span) -> Result<Head, Trouble> {
+    pub(super) fn head(&self, of: Span) -> Result<Head, Trouble> {
         let found = self
             .db
             .prepare_cached(sql::HEAD)?
@@ -194,7 +192,7 @@ impl Reader<'_> {
             }
         }
         if let Some(turn) = query.turn {
-            let Some((_, span)) = self.turn_row(head.scope, turn)? else {
+            let Some(span) = self.turn_span(head.scope, turn)? else {
                 return Ok(Page::default());
             };
             first = first.max(span.below);
@@ -299,50 +297,6 @@ impl Reader<'_> {
             content: codec::read_body(kind, &body).ok_or(corrupt("items", "body"))?,
         })
     }
-
-    /// Those of `turns` that the conversation has.
-    pub(super) fn turns(&self, of: Span, turns: &[TurnId]) -> Result<Vec<Turn>, Trouble> {
-        let head = self.head(of)?;
-        let wanted: BTreeSet<TurnId> = turns.iter().copied().collect();
-        let mut found = Vec::with_capacity(wanted.len());
-        for turn in wanted {
-            found.extend(self.turn_row(head.scope, turn)?.map(|(turn, _)| turn));
-        }
-        Ok(found)
-    }
-
-    /// A turn, and the numbers between which its items lie, both ends included.
-    fn turn_row(&self, of: Scope, id: TurnId) -> Result<Option<(Turn, Gap)>, Trouble> {
-        let row = self
-            .db
-            .prepare_cached(sql::TURN)?
-            .query_row(params![of.project, of.conversation, Bits::of(id)], |row| {
-                let state: i64 = row.get(0)?;
-                let end: Option<i64> = row.get(6)?;
-                let turn = Turn {
-                    id,
-                    conversation: of.conversation.id(),
-                    state: parlance_domain::model::TurnState::Running,
-                    started_at: time(row.get(1)?),
-                    finished_at: row.get::<_, Option<i64>>(2)?.map(time),
-                    usage: Usage {
-                        input_tokens: count(row.get(3)?),
-                        output_tokens: count(row.get(4)?),
-                    },
-                };
-                let span = Gap {
-                    below: row.get(5)?,
-                    above: end.unwrap_or(i64::MAX),
-                };
-                Ok((state, turn, span))
-            })
-            .optional()?;
-        let Some((state, mut turn, span)) = row else {
-            return Ok(None);
-        };
-        turn.state = codec::read_state(state).ok_or(corrupt("turns", "state"))?;
-        Ok(Some((turn, span)))
-    }
 }
 
 /// Which items a scan gives.
@@ -391,6 +345,7 @@ pub(super) fn open(sealer: &Sealer, place: &Place, sealed: Sealed) -> Result<Vec
         Field::User => ("keys", "user"),
         Field::Instructions => ("apps", "instructions"),
         Field::Hold => ("holds", "content"),
+        Field::TurnRecord => ("turns", "record"),
     };
     sealer
         .open(place, sealed)

@@ -85,9 +85,13 @@ pub(super) const BURY: &str = "\
 pub(super) const PURGE_LATER: &str =
     "INSERT INTO purges (project, conversation, receipt) VALUES (?1, ?2, ?3)";
 
-/// Bytes of content in a conversation. The lengths stand at the beginning of the rows.
+/// Bytes of content in a conversation's items, and in its turns. The lengths stand at the beginning of the
+/// rows.
 pub(super) const ITEM_BYTES: &str =
     "SELECT coalesce(sum(length(body)), 0) FROM items WHERE project = ?1 AND conversation = ?2";
+
+pub(super) const TURN_BYTES: &str =
+    "SELECT coalesce(sum(length(record)), 0) FROM turns WHERE project = ?1 AND conversation = ?2";
 
 pub(super) const PURGE_ITEMS: &str = "DELETE FROM items WHERE project = ?1 AND conversation = ?2";
 
@@ -184,19 +188,81 @@ pub(super) const REMOVE_ALIAS: &str =
 
 // Turns.
 
-pub(super) const TURN: &str = "\
-    SELECT state, started_at, finished_at, input_tokens, output_tokens, first_seq, end_seq \
-    FROM turns WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+/// The columns of a turn, in the order of [`TURN`].
+macro_rules! turn_columns {
+    () => {
+        "turns.id, turns.conversation, turns.app, state, started_at, finished_at, input_tokens, \
+         cached_tokens, output_tokens, reasoning_tokens, first_seq, output_seq, record"
+    };
+}
+
+pub(super) const TURN: &str = concat!(
+    "SELECT ",
+    turn_columns!(),
+    " FROM turns WHERE project = ?1 AND conversation = ?2 AND id = ?3"
+);
+
+/// Between which numbers a turn's items lie.
+pub(super) const TURN_SPAN: &str = "\
+    SELECT first_seq, end_seq FROM turns WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+
+// Turns of an owner, in both realms: 2 and 3 are the ends of a range of ids, 4 the owner, 5 the app that the
+// conversation has to be of, 6 the app that has to answer. What a deleted conversation has left is no turn any
+// more, though its rows go later: the conversation has to be there.
+
+macro_rules! turns_of_owner {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            turn_columns!(),
+            ", slot, generation FROM turns INDEXED BY turns_by_owner CROSS JOIN conversations \
+                ON conversations.project = turns.project AND conversations.id = turns.conversation \
+             WHERE turns.project = ?1 AND turns.id BETWEEN ?2 AND ?3 AND turns.owner = ?4 \
+                AND (?5 IS NULL OR conversations.app = ?5) AND (?6 IS NULL OR turns.app = ?6) \
+             ORDER BY ",
+            $order
+        )
+    };
+}
+
+pub(super) const TURNS_RISING: &str = turns_of_owner!("turns.id, turns.conversation");
+
+pub(super) const TURNS_FALLING: &str = turns_of_owner!("turns.id DESC, turns.conversation DESC");
+
+// Turns of a conversation: 2 is that, 3 and 4 are the ends of a range of ids, 5 the app.
+
+pub(super) const TURNS_WITHIN_RISING: &str = concat!(
+    "SELECT ",
+    turn_columns!(),
+    " FROM turns WHERE project = ?1 AND conversation = ?2 AND id BETWEEN ?3 AND ?4 \
+        AND (?5 IS NULL OR app = ?5) ORDER BY id"
+);
+
+pub(super) const TURNS_WITHIN_FALLING: &str = concat!(
+    "SELECT ",
+    turn_columns!(),
+    " FROM turns WHERE project = ?1 AND conversation = ?2 AND id BETWEEN ?3 AND ?4 \
+        AND (?5 IS NULL OR app = ?5) ORDER BY id DESC"
+);
 
 pub(super) const START_TURN: &str = "\
-    INSERT OR IGNORE INTO turns (project, conversation, id, state, started_at, input_tokens, \
-        output_tokens, first_seq) \
-    VALUES (?1, ?2, ?3, 0, ?4, 0, 0, ?5)";
+    INSERT OR IGNORE INTO turns (project, conversation, id, state, started_at, first_seq, app, \
+        owner, record, input_tokens, cached_tokens, output_tokens, reasoning_tokens) \
+    VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0)";
 
 pub(super) const FINISH_TURN: &str = "\
-    UPDATE turns SET state = ?4, finished_at = ?5, input_tokens = ?6, output_tokens = ?7, \
-        end_seq = ?8 \
+    UPDATE turns SET state = ?4, finished_at = ?5, output_seq = ?6, end_seq = ?7, \
+        input_tokens = ?8, cached_tokens = ?9, output_tokens = ?10, reasoning_tokens = ?11, \
+        record = coalesce(?12, record) \
     WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+
+/// A turn that was running when the process ended: without an output.
+pub(super) const FAIL_TURN: &str = "\
+    UPDATE turns SET state = ?4, finished_at = ?5, output_seq = ?6, end_seq = ?6 \
+    WHERE project = ?1 AND conversation = ?2 AND id = ?3";
+
+pub(super) const REMOVE_TURN: &str =
+    "DELETE FROM turns WHERE project = ?1 AND conversation = ?2 AND id = ?3";
 
 pub(super) const RUNNING: &str = "\
     SELECT project, id, running, next_seq FROM conversations INDEXED BY conversations_running \
@@ -402,9 +468,12 @@ pub(super) const PURGE_SOME_ALIASES: &str = "\
         (SELECT alias_hash FROM aliases WHERE project = ?1 AND conversation = ?2 \
          ORDER BY alias_hash LIMIT ?3)";
 
-pub(super) const PURGE_SOME_TURNS: &str = "\
-    DELETE FROM turns WHERE project = ?1 AND conversation = ?2 AND id IN \
-        (SELECT id FROM turns WHERE project = ?1 AND conversation = ?2 ORDER BY id LIMIT ?3)";
+pub(super) const FIRST_TURN_SIZES: &str = "\
+    SELECT id, coalesce(length(record), 0) FROM turns WHERE project = ?1 AND conversation = ?2 \
+    ORDER BY id LIMIT ?3";
+
+pub(super) const PURGE_FIRST_TURNS: &str =
+    "DELETE FROM turns WHERE project = ?1 AND conversation = ?2 AND id <= ?3";
 
 pub(super) const FORGET: &str = "\
     DELETE FROM tombstones WHERE (project, id) IN \

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use tokio::time::Instant;
 
 use super::apply::Scope;
@@ -86,7 +87,8 @@ fn next_purge(db: &Connection) -> rusqlite::Result<Option<(Scope, Option<Bits>)>
 
 /// True if nothing is left.
 fn purge_some(db: &Connection, scope: Scope, budget: &mut Budget) -> Result<bool, Trouble> {
-    for step in [purge_items, purge_aliases, purge_turns] {
+    // Turns first: until they are gone, whoever lists turns has to step over them.
+    for step in [purge_turns, purge_items, purge_aliases] {
         loop {
             if budget.is_spent() {
                 return Ok(false);
@@ -103,7 +105,23 @@ fn purge_some(db: &Connection, scope: Scope, budget: &mut Budget) -> Result<bool
 
 /// Removes some of the first items. Gives their number: 0 when there are none left, as the others do.
 fn purge_items(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
-    let mut select = db.prepare_cached(sql::FIRST_SIZES)?;
+    let statements = (sql::FIRST_SIZES, sql::PURGE_FIRST_ITEMS);
+    purge_first::<i64>(db, scope, count_max, statements)
+}
+
+fn purge_turns(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
+    let statements = (sql::FIRST_TURN_SIZES, sql::PURGE_FIRST_TURNS);
+    purge_first::<Bits>(db, scope, count_max, statements)
+}
+
+/// Removes the first rows, by a key and by how long their content is.
+fn purge_first<K: FromSql + ToSql>(
+    db: &Connection,
+    scope: Scope,
+    count_max: i64,
+    (sizes, purge): (&str, &str),
+) -> Result<i64, Trouble> {
+    let mut select = db.prepare_cached(sizes)?;
     let mut sizes = select.query(params![scope.project, scope.conversation, count_max])?;
     let (mut last, mut bytes) = (None, 0_i64);
     while let Some(row) = sizes.next()? {
@@ -111,35 +129,20 @@ fn purge_items(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Tro
         if bytes > STEP_BYTES_MAX && last.is_some() {
             break;
         }
-        last = Some(row.get::<_, i64>(0)?);
+        last = Some(row.get::<_, K>(0)?);
     }
     let Some(last) = last else {
         return Ok(0);
     };
     drop(sizes);
-    let gone = db.prepare_cached(sql::PURGE_FIRST_ITEMS)?.execute(params![
-        scope.project,
-        scope.conversation,
-        last
-    ])?;
+    let gone =
+        db.prepare_cached(purge)?
+            .execute(params![scope.project, scope.conversation, last])?;
     Ok(rows(gone))
 }
 
 fn purge_aliases(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
-    purge_rows(db, scope, count_max, sql::PURGE_SOME_ALIASES)
-}
-
-fn purge_turns(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
-    purge_rows(db, scope, count_max, sql::PURGE_SOME_TURNS)
-}
-
-fn purge_rows(
-    db: &Connection,
-    scope: Scope,
-    count_max: i64,
-    statement: &str,
-) -> Result<i64, Trouble> {
-    let gone = db.prepare_cached(statement)?.execute(params![
+    let gone = db.prepare_cached(sql::PURGE_SOME_ALIASES)?.execute(params![
         scope.project,
         scope.conversation,
         count_max

@@ -106,7 +106,9 @@ fn all_else_is_found_by_its_key() {
         (sql::PURGE_SOME_ALIASES, alias),
         (sql::TURN, turn),
         (sql::FINISH_TURN, turn),
-        (sql::PURGE_SOME_TURNS, turn),
+        (sql::TURN_SPAN, turn),
+        (sql::FAIL_TURN, turn),
+        (sql::REMOVE_TURN, turn),
         (sql::FORGET, tombstone),
         (sql::RECEIPT_OF, deleted),
         (sql::ADVANCE_RECEIPT, receipt),
@@ -114,6 +116,27 @@ fn all_else_is_found_by_its_key() {
         (sql::RECEIPT, receipt),
         (sql::RECEIPTS, receipts),
         (admin::KEY, digest),
+    ]);
+}
+
+#[test]
+fn turns_are_read_off_an_index_and_each_conversation_is_looked_up_by_its_key() {
+    let by_owner = "turns USING INDEX turns_by_owner (project=? AND owner=? AND id>? AND id<?)";
+    let conversation = "conversations USING PRIMARY KEY (project=? AND id=?)";
+    let within = "turns USING PRIMARY KEY (project=? AND conversation=? AND id>? AND id<?)";
+    let first = "turns USING PRIMARY KEY (project=? AND conversation=? AND id<?)";
+    let all = "turns USING PRIMARY KEY (project=? AND conversation=?)";
+    check(&[
+        (sql::TURNS_RISING, by_owner),
+        (sql::TURNS_FALLING, by_owner),
+        (sql::TURNS_RISING, conversation),
+        (sql::TURNS_FALLING, conversation),
+        (sql::TURNS_WITHIN_RISING, within),
+        (sql::TURNS_WITHIN_FALLING, within),
+        (sql::PURGE_FIRST_TURNS, first),
+        (sql::FIRST_TURN_SIZES, all),
+        (sql::TURN_BYTES, all),
+        (sql::PURGE_TURNS, all),
     ]);
 }
 

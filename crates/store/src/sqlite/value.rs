@@ -2,9 +2,9 @@
 
 use parlance_domain::clock::Timestamp;
 use parlance_domain::ids::{Id, Ref};
-use parlance_domain::model::Principal;
+use parlance_domain::model::{Principal, Realm};
 use parlance_domain::store::StoreError;
-use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, ToSql};
 
 use crate::keyring::KeyRef;
@@ -66,32 +66,63 @@ impl<I: Id> From<Ref<I>> for Span {
     }
 }
 
-/// Whose a conversation is: a keyed hash of the user.
+/// A user, as a keyed hash; none is nobody.
+pub(super) type Whose = Option<[u8; 16]>;
+
+/// Whose a conversation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    Nobody,
-    User([u8; 16]),
+    /// A user's or nobody's, in one of the two realms.
+    Of(Whose, Realm),
     /// Whoever's: for operators alone. No principal comes to be this.
     Anybody,
 }
 
+/// What stands after the hash of those who own lone turns, so that no index that leads with the owner gives
+/// the one realm to whoever asks for the other.
+const LONE: u8 = 1;
+
+impl Owner {
+    /// The user; none for nobody, and for anybody.
+    pub(super) const fn whose(self) -> Whose {
+        match self {
+            Self::Of(whose, _) => whose,
+            Self::Anybody => None,
+        }
+    }
+
+    /// The same in the realm that has no mark: what both realms of a user have in common.
+    pub(super) const fn base(self) -> Self {
+        match self {
+            Self::Of(whose, _) => Self::Of(whose, Realm::Conversations),
+            Self::Anybody => Self::Anybody,
+        }
+    }
+}
+
 impl FromSql for Owner {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_blob()? {
-            [] => Ok(Self::Nobody),
-            _ => <[u8; 16]>::column_result(value).map(Self::User),
-        }
+        let bytes = value.as_blob()?;
+        let (hash, realm) = match (bytes.len(), bytes.split_last()) {
+            (0 | 16, _) => (bytes, Realm::Conversations),
+            (1 | 17, Some((&LONE, hash))) => (hash, Realm::LoneTurns),
+            _ => return Err(FromSqlError::InvalidType),
+        };
+        Ok(Self::Of(hash.try_into().ok(), realm))
     }
 }
 
 impl ToSql for Owner {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let bytes: &[u8] = match self {
-            Self::Nobody => &[],
-            Self::User(hash) => hash,
+        let (whose, realm) = match self {
+            Self::Of(whose, realm) => (whose, realm),
             Self::Anybody => return Ok(ToSqlOutput::Owned(Value::Null)),
         };
-        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes)))
+        let hash: &[u8] = whose.as_ref().map_or(&[], |hash| hash);
+        Ok(match realm {
+            Realm::Conversations => ToSqlOutput::Borrowed(ValueRef::Blob(hash)),
+            Realm::LoneTurns => ToSqlOutput::Owned(Value::Blob([hash, &[LONE]].concat())),
+        })
     }
 }
 
@@ -105,10 +136,10 @@ pub(super) struct Who {
 
 impl Who {
     pub(super) fn of(who: &Principal, vault: &Vault) -> Self {
-        let hash = |user| Owner::User(vault.owner_hash(who.project, user));
+        let hash = |user| vault.owner_hash(who.project, user);
         Self {
             project: who.project.0,
-            owner: who.user.as_ref().map_or(Owner::Nobody, hash),
+            owner: Owner::Of(who.user.as_ref().map(hash), who.realm),
             app: who.app.map(Bits::of),
         }
     }

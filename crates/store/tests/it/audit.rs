@@ -48,7 +48,7 @@ async fn write_of_operators(store: &Sqlite, ids: &IdSource) {
         project,
         name: "bot".to_owned(),
         mode: AppMode::Chat,
-        model: "echo".to_owned(),
+        model: Some("echo".to_owned()),
         instructions: Some(INSTRUCTIONS.to_owned()),
         created_at: at,
     };
@@ -235,8 +235,8 @@ async fn rows_of_a_conversation_that_is_gone_are_found() {
     for insert in [
         "INSERT INTO items (project, conversation, seq, id, kind, body) \
          VALUES (1, zeroblob(16), 0, zeroblob(16), 0, x'00')",
-        "INSERT INTO turns (project, conversation, id, state, started_at, input_tokens, output_tokens, \
-            first_seq) VALUES (1, randomblob(16), zeroblob(16), 1, 0, 0, 0, 0)",
+        "INSERT INTO turns VALUES (1, randomblob(16), zeroblob(16), zeroblob(16), x'', 1, 0, NULL, 0, 0, 0, \
+            0, 0, NULL, NULL, NULL)",
         "INSERT INTO aliases VALUES (2, randomblob(16), zeroblob(16), 0)",
     ] {
         db.execute(insert, []).unwrap();
@@ -363,7 +363,7 @@ async fn what_is_short_or_stands_in_the_clear_on_purpose_is_not_searched_for() {
         project: ProjectId(1),
         name: "bot".to_owned(),
         mode: AppMode::Chat,
-        model: model.to_owned(),
+        model: Some(model.to_owned()),
         instructions: None,
         created_at: Timestamp::default(),
     };

@@ -44,7 +44,7 @@ async fn make(service: &Service, who: &Principal, count: usize) -> Vec<Conversat
 async fn make_key(service: &Service, name: &str) -> String {
     service.create_project("default").await.unwrap();
     let mode = AppMode::AdvancedChat;
-    let apps = service.create_app(PROJECT, name, mode, "echo", None).await;
+    let apps = service.create_app(PROJECT, name, mode, None, None).await;
     let new = NewKey {
         project: PROJECT,
         app: apps.unwrap().unwrap().id,

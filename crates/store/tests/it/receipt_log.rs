@@ -12,19 +12,20 @@ use parlance_domain::receipt_log::{Anchor, Verified, Vouched, verify};
 use parlance_domain::service::Ports;
 use parlance_domain::store::{Batch, Store, Write};
 use parlance_domain::tasks::Tasks;
-use parlance_domain::upstream::{Model, ModelError, ModelRequest, ModelStream};
+use parlance_domain::upstream::{ModelError, ModelRequest, ModelStream};
 use parlance_domain::{
     Clock, ConversationId, IdSource, NewConversation, NewItem, Service, Settings,
 };
 use parlance_store::{Memory, Options, Sqlite};
 use parlance_testkit::ManualClock;
+use parlance_testkit::answering::{Answer, Answering};
 use parlance_testkit::samples::{self, app, conversation, notary, principal};
 
 /// No test here asks it anything.
 struct Silent;
 
 #[async_trait]
-impl Model for Silent {
+impl Answer for Silent {
     async fn answer(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
         Err(ModelError::Down(None))
     }
@@ -66,7 +67,7 @@ impl Shared {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let ports = Ports {
             store: Arc::clone(&self.store),
-            model: Arc::new(Silent),
+            model: Arc::new(Answering(Silent)),
             ids: Arc::new(IdSource::new(Arc::clone(&clock), [process; 32])),
             clock,
             tasks: Tasks::default(),

@@ -14,7 +14,9 @@ use parlance_domain::store::{AdminWrite, Batch, ReceiptLog, Store, StoreError, W
 use parlance_domain::{ConversationId, IdSource, ItemContent};
 use parlance_store::keyring::KeyringError;
 use parlance_store::{Keys, OpenError, Options, Sqlite};
-use parlance_testkit::samples::{app, conversation, happening, item, json, metadata, principal};
+use parlance_testkit::samples::{
+    app, conversation, happening, item, json, metadata, principal, record,
+};
 use parlance_testkit::store_suite::receipts::next_batch;
 use rusqlite::Connection;
 
@@ -98,6 +100,8 @@ async fn write_canaries(store: &Sqlite, ids: &IdSource) -> ConversationId {
         Write::StartTurn {
             conversation: id,
             turn,
+            app: app(1),
+            record: Box::new(record(&text("record"))),
             input: vec![item(ids, message)],
             at,
         },
@@ -106,6 +110,7 @@ async fn write_canaries(store: &Sqlite, ids: &IdSource) -> ConversationId {
             turn,
             state: TurnState::Completed,
             usage: Usage::default(),
+            record: Some(Box::new(record(&text("record again")))),
             output: vec![item(ids, answer)],
             at,
         },
@@ -134,7 +139,7 @@ async fn write_canaries_of_operators(store: &Sqlite, ids: &IdSource) {
     let at = Timestamp::from_micros(5);
     let (project, id) = (ProjectId(1), ids.next());
     let instructions = Some(CANARY.to_owned());
-    let (name, mode, model) = ("bot".to_owned(), AppMode::Chat, "echo".to_owned());
+    let (name, mode, model) = ("bot".to_owned(), AppMode::Chat, Some("echo".to_owned()));
     let bot = App {
         id,
         project,

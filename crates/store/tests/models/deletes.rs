@@ -51,7 +51,7 @@ fn an_operator_and_a_client_delete_it_once() {
         assert!(first.is_some() != second.is_some(), "both or none deleted");
         let receipt = first.or(second).map(|deleted| deleted.receipt);
         world.check_gone(&target, receipt).await;
-        assert_eq!(told.end.answer, None);
+        assert_eq!(told.end.answer(), None);
     });
 }
 

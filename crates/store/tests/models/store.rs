@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use parlance_domain::clock::Timestamp;
 use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
-use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, TurnId};
+use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, HoldEntry, Item, ItemQuery, ItemRef, KeyDigest,
     KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
+    TurnQuery,
 };
 use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 use parlance_domain::store::{
@@ -145,6 +146,21 @@ impl Store for Diarist {
         let memory = Arc::clone(&self.memory);
         let (who, turns) = (who.clone(), turns.to_owned());
         apart(async move { memory.turns(&who, of, &turns).await }).await
+    }
+
+    async fn turn(&self, who: &Principal, turn: Ref<TurnId>) -> Result<Option<Turn>, StoreError> {
+        let (memory, who) = (Arc::clone(&self.memory), who.clone());
+        apart(async move { memory.turn(&who, turn).await }).await
+    }
+
+    async fn turn_page(
+        &self,
+        who: &Principal,
+        query: &TurnQuery,
+    ) -> Result<Page<Turn>, StoreError> {
+        let memory = Arc::clone(&self.memory);
+        let (who, query) = (who.clone(), query.clone());
+        apart(async move { memory.turn_page(&who, &query).await }).await
     }
 
     async fn apply(&self, who: &Principal, batch: &Batch) -> Result<Vec<Outcome>, StoreError> {

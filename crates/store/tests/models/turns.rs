@@ -75,8 +75,8 @@ fn a_turn_that_nobody_deletes_speaks_to_its_end() {
         let target = world.conversation().await;
         let told = world.converse(&target).await.unwrap();
         assert_eq!(told.end.state, TurnState::Completed);
-        assert_eq!(told.end.text, "first second ");
-        assert!(told.end.answer.is_some());
+        assert_eq!(told.end.text(), "first second ");
+        assert!(told.end.answer().is_some());
     });
 }
 
@@ -107,8 +107,8 @@ fn what_was_said_is_told_although_nothing_more_comes_and_kept_by_a_stop() {
             panic!("a turn that is stopped ends");
         };
         assert_eq!(end.state, TurnState::Cancelled);
-        assert_eq!(end.text, "first ");
-        assert!(end.answer.is_some());
+        assert_eq!(end.text(), "first ");
+        assert!(end.answer().is_some());
         world.delete(&target).await;
     });
 }

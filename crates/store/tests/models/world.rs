@@ -14,6 +14,7 @@ use parlance_domain::service::{
 };
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Conflict, Error, Fault, Noun, Service, Settings};
+use parlance_testkit::answering::Answering;
 use parlance_testkit::explore::{Plan, explore};
 use parlance_testkit::{ManualClock, samples};
 use shuttle::future::{JoinHandle, block_on, spawn};
@@ -73,13 +74,13 @@ impl World {
             project: samples::PROJECT,
             name: "default".to_owned(),
             mode: AppMode::AdvancedChat,
-            model: "scripted".to_owned(),
+            model: None,
             instructions: None,
             created_at: clock.now(),
         };
         let ports = Ports {
             store: Arc::new(store.clone()),
-            model: Arc::new(script),
+            model: Arc::new(Answering(script)),
             ids: Arc::new(samples::ids(Arc::<ManualClock>::clone(&clock))),
             clock,
             tasks: Tasks::default(),
@@ -116,7 +117,7 @@ impl World {
     pub(crate) async fn begin(&self) -> (Target, TurnStream) {
         let new = Box::new(ConversationDraft::new(self.app.id));
         let stream = self.start(TurnTarget::New(new)).await.unwrap();
-        (Target::new(stream.conversation), stream)
+        (Target::new(stream.conversation.unwrap()), stream)
     }
 
     /// Begins a turn in one that exists.
@@ -128,11 +129,8 @@ impl World {
     }
 
     async fn start(&self, target: TurnTarget) -> Result<TurnStream, Error> {
-        let draft = TurnDraft {
-            app: Arc::clone(&self.app),
-            target,
-            input: vec![samples::question("and?").into()],
-        };
+        let input = vec![samples::question("and?").into()];
+        let draft = TurnDraft::new(Arc::clone(&self.app), target, input);
         self.service.start_turn(&self.who, draft).await
     }
 
@@ -155,10 +153,11 @@ impl World {
         let end = loop {
             let done = target.done.load(Ordering::SeqCst);
             match stream.next().await {
-                Some(TurnEvent::Text(piece)) => {
+                Some(TurnEvent::Piece { text: piece, .. }) => {
                     late |= done;
                     text.push_str(&piece);
                 }
+                Some(TurnEvent::Begun(_) | TurnEvent::Done(_)) => late |= done,
                 Some(TurnEvent::Ended(end)) => break end,
                 None => panic!("a turn ends without saying so"),
             }
@@ -170,9 +169,9 @@ impl World {
         self.check_end(target, &told);
         if !self.is_over_by_its_delete(target, &told) {
             assert!(!late, "the turn speaks on after the delete");
-            assert_eq!(told.end.text, "", "the end repeats what is deleted");
+            assert_eq!(told.end.output, [], "the end repeats what is deleted");
         } else if told.end.state != TurnState::Failed(TurnFailure::Internal) {
-            assert_eq!(told.end.text, text);
+            assert_eq!(told.end.text(), text);
         }
         told
     }
@@ -201,7 +200,7 @@ impl World {
     fn check_end(&self, target: &Target, told: &Told) {
         let finished = self.finished_before_its_delete(target, told);
         assert_ne!(told.end.state, TurnState::Running);
-        if told.end.answer.is_some() {
+        if told.end.answer().is_some() {
             assert!(finished, "an answer is promised that is not stored");
         }
         if !finished && self.store.diary().contains(&Entry::Deleted(target.id)) {

@@ -27,7 +27,7 @@ fn app(bench: &Bench, project: ProjectId, name: &str) -> App {
         project,
         name: name.to_owned(),
         mode: AppMode::AgentChat,
-        model: "gpt-é".to_owned(),
+        model: (project == PROJECT).then(|| "gpt-é".to_owned()),
         instructions: Some("Be brief.\0\n".to_owned()),
         created_at: bench.now(),
     }

@@ -15,6 +15,14 @@ use parlance_domain::store::{Batch, Outcome, Store, StoreError, Write};
 use crate::clock::ManualClock;
 use crate::samples;
 
+/// What a turn costs that [`Bench::finish`] ends.
+pub(super) const USAGE: Usage = Usage {
+    input_tokens: 3,
+    cached_tokens: 2,
+    output_tokens: 5,
+    reasoning_tokens: 4,
+};
+
 /// A store with a clock and ids of its own.
 pub struct Bench {
     pub store: Arc<dyn Store>,
@@ -155,6 +163,8 @@ impl Bench {
         let write = Write::StartTurn {
             conversation,
             turn,
+            app: samples::app(1),
+            record: Box::new(samples::record("begun")),
             input,
             at: self.now(),
         };
@@ -172,10 +182,8 @@ impl Bench {
             conversation,
             turn,
             state: TurnState::Completed,
-            usage: Usage {
-                input_tokens: 3,
-                output_tokens: 5,
-            },
+            usage: USAGE,
+            record: None,
             output,
             at: self.now(),
         };

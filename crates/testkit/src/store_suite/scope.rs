@@ -137,6 +137,8 @@ pub(super) fn all_writes(
         Write::StartTurn {
             conversation,
             turn: bench.id(),
+            app: app(1),
+            record: Box::default(),
             input: vec![],
             at,
         },
@@ -145,9 +147,11 @@ pub(super) fn all_writes(
             turn,
             state: TurnState::Completed,
             usage: Usage::default(),
+            record: None,
             output: vec![],
             at,
         },
+        Write::RemoveTurn { conversation, turn },
         bench.deletion(conversation.into()),
     ]
 }

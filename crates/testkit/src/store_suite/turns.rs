@@ -2,11 +2,11 @@
 
 use parlance_domain::ids::{ConversationId, TurnId};
 use parlance_domain::model::{
-    ItemQuery, Order, Principal, Turn, TurnFailure, TurnState, Usage, first_section,
+    Cutoff, ItemQuery, Order, Principal, Turn, TurnFailure, TurnState, Usage, first_section,
 };
 use parlance_domain::store::{Batch, Outcome, Write};
 
-use super::bench::{Bench, Refusal, refused};
+use super::bench::{Bench, Refusal, USAGE, refused};
 use crate::samples::{self, answer, app, principal};
 
 async fn turn(bench: &Bench, who: &Principal, of: ConversationId, id: TurnId) -> Option<Turn> {
@@ -24,10 +24,14 @@ pub async fn a_turn_runs_until_it_is_finished(bench: &Bench) {
     let mut wanted = Turn {
         id,
         conversation,
+        app: app(1),
         state: TurnState::Running,
         started_at: bench.now(),
         finished_at: None,
         usage: Usage::default(),
+        first_seq: 0,
+        output_seq: None,
+        record: samples::record("begun"),
     };
     assert_eq!(
         turn(bench, &who, conversation, id).await,
@@ -48,10 +52,8 @@ pub async fn a_turn_runs_until_it_is_finished(bench: &Bench) {
     );
     wanted.state = TurnState::Completed;
     wanted.finished_at = Some(bench.now());
-    wanted.usage = Usage {
-        input_tokens: 3,
-        output_tokens: 5,
-    };
+    wanted.usage = USAGE;
+    wanted.output_seq = Some(1);
     assert_eq!(turn(bench, &who, conversation, id).await, Some(wanted));
     let read = bench.read(&who, conversation).await.unwrap();
     assert_eq!((read.running, read.updated_at), (None, bench.now()));
@@ -172,6 +174,10 @@ pub async fn every_end_of_a_turn_is_kept(bench: &Bench) {
         TurnState::Cancelled,
         TurnState::Failed(TurnFailure::Interrupted),
         TurnState::Failed(TurnFailure::Upstream),
+        TurnState::Failed(TurnFailure::Busy),
+        TurnState::Failed(TurnFailure::Refused),
+        TurnState::Incomplete(Cutoff::Length),
+        TurnState::Incomplete(Cutoff::ContentFilter),
         TurnState::Failed(TurnFailure::TooLong),
         TurnState::Failed(TurnFailure::Internal),
     ];
@@ -179,13 +185,14 @@ pub async fn every_end_of_a_turn_is_kept(bench: &Bench) {
         let id = bench.start(&who, conversation, vec![]).await.unwrap();
         let usage = Usage {
             input_tokens: 1 << 40,
-            output_tokens: 0,
+            ..Usage::default()
         };
         let finish = Write::FinishTurn {
             conversation,
             turn: id,
             state,
             usage,
+            record: None,
             output: vec![],
             at: bench.now(),
         };
@@ -235,6 +242,8 @@ pub async fn a_turn_begins_in_a_conversation_made_with_it(bench: &Bench) {
     let start = Write::StartTurn {
         conversation,
         turn: bench.id(),
+        app: app(2),
+        record: Box::default(),
         input: bench.questions(2),
         at: bench.now(),
     };

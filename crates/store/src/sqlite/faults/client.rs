@@ -7,7 +7,7 @@ use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::erasing::EraseQuery;
 use parlance_domain::ids::{ConversationId, HoldId, Id, IdSource, ItemId, KeyId, TurnId};
 use parlance_domain::model::{
-    App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Scopes, TurnState, Usage, User,
+    App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Realm, Scopes, TurnState, Usage, User,
 };
 use parlance_domain::store::{AdminWrite, Batch, Write};
 use parlance_faultdisk::Chance;
@@ -63,7 +63,7 @@ pub(super) struct World {
     pub(super) chance: Chance,
     clock: Arc<ManualClock>,
     pub(super) ids: IdSource,
-    principals: [Principal; 2],
+    principals: [Principal; 3],
     conversations: Vec<Made>,
     keys: Vec<(KeyId, KeyDigest)>,
     /// Holds that may be there.
@@ -74,11 +74,12 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let clock = Arc::new(ManualClock::default());
+        let ann = principal("ann the canary");
         Self {
             chance: Chance::new(seed),
             ids: samples::ids(Arc::<ManualClock>::clone(&clock)),
             clock,
-            principals: [principal("ann the canary"), principal("")],
+            principals: [ann.clone(), principal(""), ann.in_realm(Realm::LoneTurns)],
             conversations: Vec::new(),
             keys: Vec::new(),
             holds: Vec::new(),
@@ -170,6 +171,10 @@ impl World {
             (at, self.change(at))
         };
         let mut batch = Batch::of(write);
+        // What stands alone begins with its turn.
+        if make && self.principals[self.conversations[at].who].realm == Realm::LoneTurns {
+            batch.writes.push(self.start_turn(at));
+        }
         // Now and then two writes, which are done together or not at all.
         if self.chance.one_in(6) {
             batch.writes.push(self.change(at));
@@ -236,7 +241,7 @@ impl World {
     fn change(&mut self, to: usize) -> Write {
         let at = self.now();
         let id = self.conversations[to].id;
-        match self.chance.below(16) {
+        match self.chance.below(17) {
             0..5 => {
                 let count = 1 + self.chance.below(4);
                 self.append(to, count)
@@ -255,6 +260,7 @@ impl World {
             10 => self.replace(to),
             11 => self.start_turn(to),
             12 => self.finish_turn(to),
+            13 => self.remove_turn(to),
             _ => self.delete(to),
         }
     }
@@ -272,33 +278,45 @@ impl World {
     }
 
     fn start_turn(&mut self, to: usize) -> Write {
-        let input = self.items(1);
-        let turn = self.ids.next();
+        let (text, input) = (self.text(), self.items(1));
         let made = &mut self.conversations[to];
+        let turn = match self.principals[made.who].realm {
+            Realm::LoneTurns if made.turns.is_empty() => TurnId::from_bits(made.id.bits()),
+            Realm::Conversations | Realm::LoneTurns => self.ids.next(),
+        };
         made.items.extend(input.iter().map(|item| item.id));
         made.turns.push(turn);
         Write::StartTurn {
             conversation: made.id,
             turn,
+            app: app(1),
+            record: Box::new(samples::record(&text)),
             input,
             at: self.clock.now(),
         }
     }
 
     fn finish_turn(&mut self, to: usize) -> Write {
-        let output = self.items(1);
+        let (text, output) = (self.text(), self.items(1));
+        let record = self.chance.one_in(2);
         let made = &mut self.conversations[to];
         made.items.extend(output.iter().map(|item| item.id));
         Write::FinishTurn {
             conversation: made.id,
             turn: made.turns.last().copied().unwrap_or(TurnId::from_bits(1)),
             state: TurnState::Completed,
-            usage: Usage {
-                input_tokens: 3,
-                output_tokens: 5,
-            },
+            usage: Usage::default(),
+            record: record.then(|| Box::new(samples::record(&text))),
             output,
             at: self.clock.now(),
+        }
+    }
+
+    fn remove_turn(&self, to: usize) -> Write {
+        let made = &self.conversations[to];
+        Write::RemoveTurn {
+            conversation: made.id,
+            turn: made.turns.last().copied().unwrap_or(TurnId::from_bits(1)),
         }
     }
 
@@ -316,7 +334,7 @@ impl World {
                 project: PROJECT,
                 name: format!("app {number}"),
                 mode: AppMode::AgentChat,
-                model: "echo".to_owned(),
+                model: Some("echo".to_owned()),
                 instructions: Some(format!("{CANARY} {number}")),
                 created_at,
             }),
@@ -381,6 +399,9 @@ impl World {
             together.push((self.principals[who].clone(), Batch::of(write)));
         }
         acts.extend([Act::Batches(together), Act::Sign, Act::EmptyLog]);
+        for turn in [self.start_turn(0), self.finish_turn(0), self.remove_turn(0)] {
+            acts.push(alone(self, 0, turn));
+        }
         let delete = self.delete(0);
         acts.push(alone(self, 0, delete));
         let hold = self.holding();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Cursor, HoldEntry, Item, ItemQuery, KeyRecord, Order,
-    Principal, Project, ReceiptState, Sort, Turn,
+    Principal, Project, ReceiptState, Sort, Turn, TurnQuery,
 };
 use parlance_domain::receipt_log::ProvenEntry;
 use parlance_domain::store::{Store, StoreError};
@@ -21,6 +21,7 @@ const ROWS_MAX: u32 = 1_000;
 #[derive(Debug, PartialEq)]
 pub(super) struct View {
     lists: Vec<Vec<Conversation>>,
+    turns: Vec<Vec<Turn>>,
     conversations: BTreeMap<ConversationId, One>,
     receipts: Vec<(ReceiptId, ReceiptState, Timestamp, Option<ProvenEntry>)>,
     projects: Vec<Project>,
@@ -42,9 +43,10 @@ struct One {
 impl View {
     /// Reads all that the world may have made.
     pub(super) async fn of(store: &dyn Store, world: &World) -> Result<Self, StoreError> {
-        let mut lists = Vec::new();
+        let (mut lists, mut turns) = (Vec::new(), Vec::new());
         for who in world.principals() {
             lists.push(list(store, who).await?);
+            turns.push(list_turns(store, who).await?);
         }
         let mut conversations = BTreeMap::new();
         for (id, who) in world.conversations() {
@@ -62,6 +64,7 @@ impl View {
         }
         Ok(Self {
             lists,
+            turns,
             conversations,
             receipts,
             projects: store.projects().await?,
@@ -85,6 +88,12 @@ impl View {
             self.lists == other.lists,
             format!("{:?}", self.lists),
             format!("{:?}", other.lists),
+        );
+        part(
+            "turns",
+            self.turns == other.turns,
+            format!("{:?}", self.turns),
+            format!("{:?}", other.turns),
         );
         for (id, one) in &self.conversations {
             let two = other.conversations.get(id);
@@ -134,6 +143,17 @@ async fn list(store: &dyn Store, who: &Principal) -> Result<Vec<Conversation>, S
     let page = store.conversations(who, &query).await?;
     assert!(!page.has_more, "a run makes few conversations");
     Ok(page.rows)
+}
+
+async fn list_turns(store: &dyn Store, who: &Principal) -> Result<Vec<Turn>, StoreError> {
+    let query = TurnQuery {
+        order: Order::OldestFirst,
+        cursor: Cursor::default(),
+        conversation: None,
+        app: None,
+        rows_max: ROWS_MAX,
+    };
+    Ok(store.turn_page(who, &query).await?.rows)
 }
 
 /// A refusal is something to compare, a failure is not.

@@ -1,9 +1,9 @@
 //! Compares all that can be read of two stores.
 
-use parlance_domain::ids::{ConversationId, ReceiptId};
+use parlance_domain::ids::{ConversationId, Id, ReceiptId, Ref};
 use parlance_domain::model::{
     ConversationQuery, Cursor, Item, ItemFilter, ItemQuery, ItemRef, ItemType, Order, Page,
-    Principal, SeqRange, Sort,
+    Principal, SeqRange, Sort, TurnQuery,
 };
 use parlance_domain::receipt_log::{LoggedBatch, ProvenEntry};
 use parlance_domain::store::Store;
@@ -65,6 +65,73 @@ async fn agree_on_list(
     loop {
         let wanted = said(model.conversations(who, &query).await);
         let found = said(store.conversations(who, &query).await);
+        assert_eq!(found, wanted, "{query:?}");
+        let Ok(Page {
+            rows,
+            has_more: true,
+        }) = wanted
+        else {
+            return;
+        };
+        if query.cursor.after.is_none() && query.cursor.before.is_some() {
+            query.cursor.before = Some(rows[0].id.into());
+        } else {
+            query.cursor.after = Some(rows[rows.len() - 1].id.into());
+        }
+    }
+}
+
+/// Compares the turns of a principal, alone and page by page.
+pub(super) async fn agree_on_turns(
+    model: &dyn Store,
+    store: &dyn Store,
+    world: &World,
+    who: &Principal,
+) {
+    for turn in &world.turns {
+        let decimal = Ref::from_decimal(&turn.decimal().to_string());
+        for turn in std::iter::once((*turn).into()).chain(decimal) {
+            let wanted = model.turn(who, turn).await.unwrap();
+            assert_eq!(store.turn(who, turn).await.unwrap(), wanted);
+        }
+    }
+    let anchors = world.turns.iter().rev().take(4);
+    let anchors: Vec<_> = std::iter::once(None)
+        .chain(anchors.map(|turn| Some((*turn).into())))
+        .collect();
+    let within = world.conversations.iter().rev().take(3);
+    let within: Vec<_> = std::iter::once(None)
+        .chain(within.map(|id| Some((*id).into())))
+        .collect();
+    for (after, before) in anchors.iter().flat_map(|one| anchors.iter().map(move |other| (one, other)))
+    {
+        for conversation in &within {
+            for (order, app) in [(Order::OldestFirst, None), (Order::NewestFirst, Some(app(1)))] {
+                let query = TurnQuery {
+                    order,
+                    cursor: Cursor {
+                        after: *after,
+                        before: *before,
+                    },
+                    conversation: *conversation,
+                    app,
+                    rows_max: 2,
+                };
+                agree_on_turn_page(model, store, who, query).await;
+            }
+        }
+    }
+}
+
+async fn agree_on_turn_page(
+    model: &dyn Store,
+    store: &dyn Store,
+    who: &Principal,
+    mut query: TurnQuery,
+) {
+    loop {
+        let wanted = said(model.turn_page(who, &query).await);
+        let found = said(store.turn_page(who, &query).await);
         assert_eq!(found, wanted, "{query:?}");
         let Ok(Page {
             rows,

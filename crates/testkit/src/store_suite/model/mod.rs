@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{ConversationId, ConversationRef, HoldId, Id, IdSource, ItemId, TurnId};
-use parlance_domain::model::{ItemContent, NewItem, Principal, TurnState, Usage};
+use parlance_domain::model::{ItemContent, NewItem, Principal, Realm, TurnState};
 use parlance_domain::receipt_log::{Event, NewBatch, Stated};
 use parlance_domain::store::{Batch, Outcome, Require, Store, StoreError, Write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use self::compare::{agree_on_lists, agree_on_log, agree_on_one};
+use self::compare::{agree_on_lists, agree_on_log, agree_on_one, agree_on_turns};
 use self::erasing::{agree_on_erasing, agree_on_event, agree_on_holding};
-use super::bench::{Refusal, elsewhere, refusal};
+use super::bench::{Refusal, USAGE, elsewhere, refusal};
 use super::receipts::next_batch;
 use crate::clock::ManualClock;
 use crate::samples::{self, answer, app, event, metadata, principal, question, typed};
@@ -100,12 +100,25 @@ pub enum Change {
     },
     Start {
         to: usize,
+        app: u8,
+        input: Items,
+    },
+    /// A turn that stands alone, in a conversation of the same bits.
+    Ask {
+        app: u8,
+        clash: bool,
         input: Items,
     },
     Finish {
         to: usize,
         turn: usize,
+        record: bool,
         output: Items,
+    },
+    /// A turn is removed.
+    Forget {
+        to: usize,
+        turn: usize,
     },
     Delete {
         to: usize,
@@ -146,9 +159,14 @@ fn change() -> impl Strategy<Value = Change> {
         1 => which().prop_map(|to| Change::Section { to }),
         1 => (which(), which()).prop_map(|(to, item)| Change::Replace { to, item }),
         2 => (which(), vec(which(), 0..3)).prop_map(|(to, items)| Change::Remove { to, items }),
-        4 => (which(), items(2)).prop_map(|(to, input)| Change::Start { to, input }),
-        2 => (which(), 0..2_usize, items(2))
-            .prop_map(|(to, turn, output)| Change::Finish { to, turn, output }),
+        4 => (which(), 0..3_u8, items(2))
+            .prop_map(|(to, app, input)| Change::Start { to, app, input }),
+        3 => (which(), 0..2_usize, any::<bool>(), items(2))
+            .prop_map(|(to, turn, record, output)| Change::Finish { to, turn, record, output }),
+        2 => (which(), which()).prop_map(|(to, turn)| Change::Forget { to, turn }),
+        2 => (0..3_u8, 0..3_u8, items(2)).prop_map(|(app, clash, input)| Change::Ask {
+            app, clash: clash == 0, input,
+        }),
         2 => (which(), any::<bool>()).prop_map(|(to, prefix)| Change::Delete { to, prefix }),
     ]
 }
@@ -157,7 +175,7 @@ fn change() -> impl Strategy<Value = Change> {
 pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
     let as_read = proptest::option::weighted(0.1, (which(), which(), any::<bool>()));
     // Mostly one principal, so that something comes together; the others try their luck.
-    let who = prop_oneof![4 => Just(0_usize), 1 => 0..5_usize];
+    let who = prop_oneof![6 => Just(0_usize), 2 => Just(5), 1 => 0..6_usize];
     let count = prop_oneof![3 => Just(1_usize), 1 => 2..4_usize];
     let writes = count.prop_flat_map(|count| vec(change(), count));
     let apply =
@@ -186,7 +204,7 @@ pub fn steps(count_max: usize) -> impl Strategy<Value = Vec<Step>> {
 struct World {
     clock: Arc<ManualClock>,
     ids: IdSource,
-    principals: [Principal; 5],
+    principals: [Principal; 6],
     conversations: Vec<ConversationId>,
     items: Vec<ItemId>,
     turns: Vec<TurnId>,
@@ -210,6 +228,7 @@ impl World {
                 principal(""),
                 elsewhere("ann"),
                 bound,
+                principal("ann").in_realm(Realm::LoneTurns),
             ],
             conversations: Vec::new(),
             items: Vec::new(),
@@ -266,14 +285,40 @@ impl World {
         });
         Batch {
             require: require.into_iter().collect(),
-            writes: writes.iter().map(|change| self.write(change)).collect(),
+            writes: writes.iter().flat_map(|change| self.writes(change)).collect(),
         }
+    }
+
+    fn writes(&mut self, change: &Change) -> Vec<Write> {
+        let Change::Ask { app, clash, input } = change else {
+            return vec![self.write(change)];
+        };
+        let at = self.clock.now();
+        let nothing = Items {
+            kinds: Vec::new(),
+            stale: false,
+        };
+        let create = self.create(*app, *clash, &nothing, at);
+        let conversation = self.conversation(0);
+        let turn = TurnId::from_bits(conversation.bits());
+        self.turns.push(turn);
+        let start = self.begin(conversation, turn, *app, input, at);
+        vec![create, start]
     }
 
     fn write(&mut self, change: &Change) -> Write {
         let at = self.clock.now();
         match change {
-            Change::Create { app, clash, items } => self.create(*app, *clash, items, at),
+            Change::Create {
+                app,
+                clash,
+                items: kinds,
+            }
+            | Change::Ask {
+                app,
+                clash,
+                input: kinds,
+            } => self.create(*app, *clash, kinds, at),
             Change::Append { to, items } => Write::Append {
                 conversation: self.conversation(*to),
                 items: self.new_items(items),
@@ -309,8 +354,17 @@ impl World {
                 items: items.iter().map(|item| self.item(*item)).collect(),
                 at,
             },
-            Change::Start { to, input } => self.start(*to, input, at),
-            Change::Finish { to, turn, output } => self.finish(*to, *turn, output, at),
+            Change::Start { to, app, input } => self.start(*to, *app, input, at),
+            Change::Finish {
+                to,
+                turn,
+                record,
+                output,
+            } => self.finish((*to, *turn), *record, output, at),
+            Change::Forget { to, turn } => Write::RemoveTurn {
+                conversation: self.conversation(*to),
+                turn: self.turn(*turn),
+            },
             Change::Delete { to, prefix } => self.delete(*to, *prefix, at),
         }
     }
@@ -337,26 +391,43 @@ impl World {
         Write::Create(Box::new(new))
     }
 
-    fn start(&mut self, to: usize, input: &Items, at: Timestamp) -> Write {
+    fn start(&mut self, to: usize, app: u8, input: &Items, at: Timestamp) -> Write {
         let turn = self.ids.next();
         self.turns.push(turn);
+        self.begin(self.conversation(to), turn, app, input, at)
+    }
+
+    fn begin(
+        &mut self,
+        conversation: ConversationId,
+        turn: TurnId,
+        app: u8,
+        input: &Items,
+        at: Timestamp,
+    ) -> Write {
         Write::StartTurn {
-            conversation: self.conversation(to),
+            conversation,
             turn,
+            app: samples::app(app),
+            record: Box::new(samples::record("begun")),
             input: self.new_items(input),
             at,
         }
     }
 
-    fn finish(&mut self, to: usize, turn: usize, output: &Items, at: Timestamp) -> Write {
+    fn finish(
+        &mut self,
+        (to, turn): (usize, usize),
+        record: bool,
+        output: &Items,
+        at: Timestamp,
+    ) -> Write {
         Write::FinishTurn {
             conversation: self.conversation(to),
             turn: self.turn(turn),
             state: TurnState::Completed,
-            usage: Usage {
-                input_tokens: 1,
-                output_tokens: 2,
-            },
+            usage: USAGE,
+            record: record.then(|| Box::new(samples::record("over"))),
             output: self.new_items(output),
             at,
         }
@@ -485,6 +556,7 @@ pub async fn agree(model: &dyn Store, store: &dyn Store, steps: &[Step]) {
     agree_on_log(model, store).await;
     for who in &world.principals {
         agree_on_lists(model, store, &world, who).await;
+        agree_on_turns(model, store, &world, who).await;
         for id in &world.conversations {
             agree_on_one(model, store, &world, who, *id).await;
         }
