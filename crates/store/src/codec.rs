@@ -223,9 +223,15 @@ const HAS_ERROR: u8 = 4;
 /// What is kept of a turn. Lengths and pieces are numbers of as many bytes as they need, because pieces are
 /// many and small.
 pub(crate) fn record(record: &TurnRecord) -> Vec<u8> {
-    let has = if record.previous.is_some() { HAS_PREVIOUS } else { 0 }
-        | if record.native.is_some() { HAS_NATIVE } else { 0 }
-        | if record.error.is_some() { HAS_ERROR } else { 0 };
+    let has = if record.previous.is_some() {
+        HAS_PREVIOUS
+    } else {
+        0
+    } | if record.native.is_some() {
+        HAS_NATIVE
+    } else {
+        0
+    } | if record.error.is_some() { HAS_ERROR } else { 0 };
     let mut bytes = vec![has];
     put_part(&mut bytes, record.model.as_bytes());
     if let Some(previous) = record.previous {
@@ -274,7 +280,9 @@ pub(crate) fn read_record(bytes: &[u8]) -> Option<TurnRecord> {
     while !rest.is_empty() {
         let count = take_number(&mut rest)?;
         let piece = |_| take_number(&mut rest).and_then(|piece| u32::try_from(piece).ok());
-        record.pieces.push((0..count).map(piece).collect::<Option<_>>()?);
+        record
+            .pieces
+            .push((0..count).map(piece).collect::<Option<_>>()?);
     }
     Some(record)
 }
@@ -304,7 +312,9 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
         let (&byte, rest) = bytes.split_first()?;
         *bytes = rest;
         let part = u64::from(byte & 0x7f);
-        number |= part.checked_shl(shift).filter(|shifted| shifted >> shift == part)?;
+        number |= part
+            .checked_shl(shift)
+            .filter(|shifted| shifted >> shift == part)?;
         if byte & 0x80 == 0 {
             return Some(number);
         }

@@ -183,11 +183,7 @@ fn change(living: &mut Living, write: &Write, at: Timestamp) -> Result<Outcome, 
     Ok(Outcome::Done)
 }
 
-fn start_turn(
-    living: &mut Living,
-    turn: Turn,
-    input: &[NewItem],
-) -> Result<Outcome, StoreError> {
+fn start_turn(living: &mut Living, turn: Turn, input: &[NewItem]) -> Result<Outcome, StoreError> {
     if living.conversation.running.is_some() {
         return Err(StoreError::TurnRunning);
     }

@@ -79,9 +79,7 @@ fn place(
     }
     let mut deleted = state.deleted.iter();
     let found = deleted.find(|((project, id), tombstone)| {
-        *project == who.project
-            && of.names(*id)
-            && sees(who, &tombstone.owner, tombstone.app)
+        *project == who.project && of.names(*id) && sees(who, &tombstone.owner, tombstone.app)
     });
     match found {
         Some(((_, id), tombstone)) => Ok(Place::Updated(tombstone.updated_at, *id)),

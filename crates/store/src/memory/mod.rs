@@ -283,9 +283,7 @@ impl Store for Memory {
         let state = self.state();
         let mut deleted = state.deleted.iter();
         let found = deleted.find(|((project, id), tombstone)| {
-            *project == who.project
-                && of.names(*id)
-                && sees(who, &tombstone.owner, tombstone.app)
+            *project == who.project && of.names(*id) && sees(who, &tombstone.owner, tombstone.app)
         });
         Ok(found.map(|(_, tombstone)| tombstone.receipt))
     }

@@ -9,9 +9,7 @@ use parlance_domain::store::{Left, Outcome, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::bury::{Graves, bury};
-use super::encode::{
-    Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, Meant, What,
-};
+use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, Meant, What};
 use super::holds;
 use super::search::{ItemAt, find_item};
 use super::sql;
@@ -505,9 +503,9 @@ fn remove_turn(db: &Connection, who: &Who, head: &mut Head, turn: Bits) -> Resul
     if head.running == Some(turn) {
         return Err(StoreError::TurnRunning.into());
     }
-    let removed = db
-        .prepare_cached(sql::REMOVE_TURN)?
-        .execute(params![who.project, head.id, turn])?;
+    let removed =
+        db.prepare_cached(sql::REMOVE_TURN)?
+            .execute(params![who.project, head.id, turn])?;
     if removed == 0 {
         return Err(StoreError::NoTurn.into());
     }

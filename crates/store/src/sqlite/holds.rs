@@ -53,7 +53,10 @@ pub(super) fn covers(
     conversation: Bits,
     owner: Owner,
 ) -> Result<bool, Trouble> {
-    let (one, all) = (Subject::conversation(conversation), Subject::owner(owner.whose()));
+    let (one, all) = (
+        Subject::conversation(conversation),
+        Subject::owner(owner.whose()),
+    );
     are_held(db, project, [&one, &all])
 }
 

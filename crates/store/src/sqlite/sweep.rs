@@ -142,11 +142,9 @@ fn purge_first<K: FromSql + ToSql>(
 }
 
 fn purge_aliases(db: &Connection, scope: Scope, count_max: i64) -> Result<i64, Trouble> {
-    let gone = db.prepare_cached(sql::PURGE_SOME_ALIASES)?.execute(params![
-        scope.project,
-        scope.conversation,
-        count_max
-    ])?;
+    let gone = db
+        .prepare_cached(sql::PURGE_SOME_ALIASES)?
+        .execute(params![scope.project, scope.conversation, count_max])?;
     Ok(rows(gone))
 }
 

@@ -175,13 +175,8 @@ impl Reader<'_> {
             Order::OldestFirst => sql::TURNS_WITHIN_RISING,
             Order::NewestFirst => sql::TURNS_WITHIN_FALLING,
         })?;
-        let mut rows = select.query(params![
-            of.project,
-            of.conversation,
-            ids.low,
-            ids.high,
-            app
-        ])?;
+        let mut rows =
+            select.query(params![of.project, of.conversation, ids.low, ids.high, app])?;
         let mut found = Reading::of(count_max);
         while let Some(row) = rows.next()? {
             if !found.takes(row)? {

@@ -9,8 +9,7 @@ use parlance_domain::erasing::{Erasable, ErasePlace, EraseQuery, Erasing};
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, ReceiptId, Ref, TurnId};
 use parlance_domain::model::{
     App, Conversation, ConversationQuery, Due, HoldEntry, Item, ItemQuery, ItemRef, KeyDigest,
-    KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn,
-    TurnQuery,
+    KeyRecord, Page, Principal, Project, ProjectId, ReceiptEntry, ReceiptRecord, Turn, TurnQuery,
 };
 use parlance_domain::receipt_log::{Event, LogHead, LoggedBatch, NewBatch, NewCheckpoint};
 use parlance_domain::store::{

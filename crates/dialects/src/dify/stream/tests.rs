@@ -170,7 +170,10 @@ fn a_failure_ends_with_the_documented_error_in_the_words_of_the_models_server() 
     let failed = |why, error: Option<&str>| {
         let error = error.map(str::to_owned);
         let state = TurnState::Failed(why);
-        run_to(TurnEnd { error, ..end(state, Vec::new()) })
+        run_to(TurnEnd {
+            error,
+            ..end(state, Vec::new())
+        })
     };
     let events = failed(TurnFailure::Refused, Some("no such model"));
     let expected = [
@@ -207,14 +210,22 @@ fn what_the_model_thinks_is_told_apart_from_the_answer() {
     frames += &encoder.take(&TurnEvent::Ended(Arc::new(end)), later(400));
     let events = read(&frames);
     let chunks: Vec<&Value> = events[..3].iter().map(|event| &event["data"]).collect();
-    let chunk = |text: &str, is_final: bool| {
-        json!({"message_id": "m", "reasoning": text, "node_id": "llm", "is_final": is_final})
-    };
-    let (first, second, last) = (chunk("Let me ", false), chunk("think.", false), chunk("", true));
+    let chunk = |text: &str, is_final: bool| json!({"message_id": "m", "reasoning": text, "node_id": "llm", "is_final": is_final});
+    let (first, second, last) = (
+        chunk("Let me ", false),
+        chunk("think.", false),
+        chunk("", true),
+    );
     assert_eq!(chunks, [&first, &second, &last]);
     assert_eq!(events[0]["event"], "reasoning_chunk");
-    assert_eq!((&events[3]["event"], &events[3]["answer"]), (&json!("message"), &json!("No.")));
-    assert_eq!(events[4]["data"]["outputs"]["reasoning_content"], "Let me think.");
+    assert_eq!(
+        (&events[3]["event"], &events[3]["answer"]),
+        (&json!("message"), &json!("No."))
+    );
+    assert_eq!(
+        events[4]["data"]["outputs"]["reasoning_content"],
+        "Let me think."
+    );
     assert_eq!(events[4]["data"]["outputs"]["text"], "No.");
     let metadata = &events[7]["metadata"];
     assert_eq!(metadata["reasoning"], json!({"llm": "Let me think."}));
@@ -229,7 +240,10 @@ fn the_node_says_why_the_model_stopped() {
     };
     let said = || vec![answer("Grüß Gott")];
     assert_eq!(reason(TurnState::Completed, said()), "stop");
-    assert_eq!(reason(TurnState::Incomplete(Cutoff::Length), said()), "length");
+    assert_eq!(
+        reason(TurnState::Incomplete(Cutoff::Length), said()),
+        "length"
+    );
     let filtered = TurnState::Incomplete(Cutoff::ContentFilter);
     assert_eq!(reason(filtered, said()), "content_filter");
     let call = item(ItemContent::function_call("c", "weather", "{}", true));
@@ -240,8 +254,14 @@ fn the_node_says_why_the_model_stopped() {
 fn a_call_of_a_tool_without_words_is_an_empty_answer() {
     let mut encoder = encoder();
     let call = item(ItemContent::function_call("c", "weather", "{}", true));
-    assert_eq!(encoder.take(&piece(PieceKind::Arguments, "{}"), later(0)), "");
-    assert_eq!(encoder.take(&TurnEvent::Done(Arc::clone(&call)), later(0)), "");
+    assert_eq!(
+        encoder.take(&piece(PieceKind::Arguments, "{}"), later(0)),
+        ""
+    );
+    assert_eq!(
+        encoder.take(&TurnEvent::Done(Arc::clone(&call)), later(0)),
+        ""
+    );
     let end = end(TurnState::Completed, vec![call]);
     let events = read(&encoder.take(&TurnEvent::Ended(Arc::new(end)), later(0)));
     assert_eq!(events[4]["data"]["outputs"]["answer"], "");

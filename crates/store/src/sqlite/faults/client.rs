@@ -7,7 +7,8 @@ use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::erasing::EraseQuery;
 use parlance_domain::ids::{ConversationId, HoldId, Id, IdSource, ItemId, KeyId, TurnId};
 use parlance_domain::model::{
-    App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Realm, Scopes, TurnState, Usage, User,
+    App, AppMode, KeyDigest, KeyRecord, NewItem, Principal, Project, Realm, Scopes, TurnState,
+    Usage, User,
 };
 use parlance_domain::store::{AdminWrite, Batch, Write};
 use parlance_faultdisk::Chance;

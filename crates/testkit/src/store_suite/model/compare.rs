@@ -103,10 +103,15 @@ pub(super) async fn agree_on_turns(
     let within: Vec<_> = std::iter::once(None)
         .chain(within.map(|id| Some((*id).into())))
         .collect();
-    for (after, before) in anchors.iter().flat_map(|one| anchors.iter().map(move |other| (one, other)))
+    for (after, before) in anchors
+        .iter()
+        .flat_map(|one| anchors.iter().map(move |other| (one, other)))
     {
         for conversation in &within {
-            for (order, app) in [(Order::OldestFirst, None), (Order::NewestFirst, Some(app(1)))] {
+            for (order, app) in [
+                (Order::OldestFirst, None),
+                (Order::NewestFirst, Some(app(1))),
+            ] {
                 let query = TurnQuery {
                     order,
                     cursor: Cursor {

@@ -285,7 +285,10 @@ impl World {
         });
         Batch {
             require: require.into_iter().collect(),
-            writes: writes.iter().flat_map(|change| self.writes(change)).collect(),
+            writes: writes
+                .iter()
+                .flat_map(|change| self.writes(change))
+                .collect(),
         }
     }
 
