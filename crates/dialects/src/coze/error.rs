@@ -98,7 +98,11 @@ impl Face {
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let face = face(fault, context);
     let mut response = envelope::failure(context, face.status, face.code, &face.msg);
-    if let Fault::Busy { retry_after } = fault {
+    if let Fault::Busy { retry_after }
+    | Fault::UpstreamBusy {
+        retry_after: Some(retry_after),
+    } = fault
+    {
         reply::retry_after(response.headers_mut(), *retry_after);
     }
     response
@@ -157,8 +161,10 @@ fn face(fault: &Fault, context: &Context) -> Face {
                 "The messages are longer than the {tokens_max} tokens that the model can read."
             ),
         ),
-        Fault::UpstreamRefused { .. } => Face::new(MODEL_FAILED, "The model refused the request.")
-            .status(StatusCode::BAD_GATEWAY),
+        Fault::UpstreamRefused { said } => {
+            let said = said.as_deref().unwrap_or(failure(TurnFailure::Refused).1);
+            Face::new(MODEL_FAILED, said).status(StatusCode::BAD_GATEWAY)
+        }
         Fault::UpstreamBusy { .. } => Face::new(
             SYSTEM_LIMIT,
             "The model is at its limit. Please try again later.",

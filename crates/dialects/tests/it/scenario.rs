@@ -5,6 +5,7 @@
 //! ```text
 //! === what this step shows
 //! @advance 5s                                  (optional: the clock goes on)
+//! @settle                                      (optional: what is being answered is answered first)
 //! @keep conversation /id                       (optional: `{conversation}` is this from now on)
 //! POST /openai/v1/conversations
 //! authorization: Bearer {openai}               (keys of the TestApp, by name)
@@ -112,6 +113,7 @@ async fn send(app: &TestApp, step: &str, kept: &mut Vec<(String, String)>) -> An
                 app.clock
                     .advance(Duration::from_secs(seconds.expect("`@advance Ns`")));
             }
+            ["@settle"] => app.settle().await,
             ["@keep", name, pointer] => keep.push((*name, *pointer)),
             _ => panic!("there is no directive `{directive}`"),
         }
