@@ -3,52 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
-use futures_util::{StreamExt, stream};
 use http::{Request, StatusCode};
-use parlance_domain::upstream::{ModelError, ModelEvent, ModelRequest, ModelStream};
 use parlance_domain::{
     Conversation, ConversationQuery, Cursor, Id, Order, Principal, Realm, Sort, User,
 };
-use parlance_testkit::answering::{self, Answering};
+use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::app::{Answer, TestApp};
-
-/// A model that says two words and then waits, or breaks off.
-#[derive(Clone)]
-enum Stumbling {
-    Waits(Arc<Notify>),
-    Breaks,
-}
-
-#[async_trait]
-impl answering::Answer for Stumbling {
-    async fn answer(&self, _request: ModelRequest) -> Result<ModelStream, ModelError> {
-        let words = ["Well, ", "well"].map(|word| Ok(ModelEvent::Text(word.to_owned())));
-        let words = stream::iter(words);
-        Ok(match self.clone() {
-            Self::Waits(go_on) => {
-                let more = stream::once(async move {
-                    go_on.notified().await;
-                    Ok(ModelEvent::Text(".".to_owned()))
-                });
-                words.chain(more).boxed()
-            }
-            Self::Breaks => words
-                .chain(stream::iter([Err(ModelError::Down(None))]))
-                .boxed(),
-        })
-    }
-}
-
-async fn waiting() -> (TestApp, Arc<Notify>) {
-    let go_on = Arc::new(Notify::new());
-    let model = Stumbling::Waits(Arc::clone(&go_on));
-    (TestApp::with_model(Arc::new(Answering(model))).await, go_on)
-}
+use crate::models::{Stumbling, waiting};
 
 async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: Value) -> Answer {
     let request = Request::builder()
