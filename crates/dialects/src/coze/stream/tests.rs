@@ -64,6 +64,7 @@ fn ended(state: TurnState) -> TurnEnd {
             reasoning_tokens: 5,
         },
         error: None,
+        retry_after: None,
         is_deleted: false,
     }
 }

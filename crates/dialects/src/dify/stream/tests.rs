@@ -47,6 +47,7 @@ fn end(state: TurnState, output: Vec<Arc<NewItem>>) -> TurnEnd {
             reasoning_tokens: 2,
         },
         error: None,
+        retry_after: None,
         is_deleted: false,
     }
 }
