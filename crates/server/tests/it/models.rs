@@ -113,7 +113,10 @@ fn a_server_without_a_model_says_that_it_has_none() {
     let place = Place::new();
     let server = place.serve(&[]);
     let log = server.log();
-    assert!(log.contains("the model is `echo`") && log.contains("is not a model"), "{log}");
+    assert!(
+        log.contains("the model is `echo`") && log.contains("is not a model"),
+        "{log}"
+    );
     let (_, said) = answer(&server, &place.key("dify"));
     assert!(said.contains("not a model"), "{said}");
 }

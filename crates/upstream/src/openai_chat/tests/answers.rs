@@ -116,7 +116,9 @@ async fn calls_that_come_mixed_are_told_one_after_the_other() {
 #[tokio::test]
 async fn arguments_that_are_no_object_may_go_on() {
     let goes_on = |index: u32, more: &str| {
-        piece(&json!({"index": index, "id": index.to_string(), "function": {"name": "f", "arguments": more}}))
+        piece(
+            &json!({"index": index, "id": index.to_string(), "function": {"name": "f", "arguments": more}}),
+        )
     };
     let script = Script::steps([goes_on(0, "1"), goes_on(1, "{}"), goes_on(0, "2")]);
     let expected = [
