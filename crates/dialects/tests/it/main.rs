@@ -16,5 +16,7 @@ mod dify;
 mod holds;
 mod openhands;
 mod receipts;
+mod responses;
 mod root;
 mod scenario;
+mod script;

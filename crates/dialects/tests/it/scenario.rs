@@ -16,17 +16,22 @@
 //! {"id":"conv_..."}
 //! ```
 //!
+//! What the model answers is what the question says, if that is a script ([`Scripted`]); else it is an echo.
+//!
 //! Time and ids are fixed, so nothing is left out of the comparison. `UPDATE_FIXTURES=1` writes the
 //! answers instead of comparing them; review the difference.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
+use parlance_testkit::answering::Answering;
 
 use crate::app::{Answer, TestApp};
+use crate::script::Scripted;
 
 #[tokio::test]
 async fn every_scenario_is_answered_byte_for_byte() {
@@ -85,7 +90,7 @@ async fn replay(file: &str) -> String {
         head.starts_with('#'),
         "a scenario says where its facts come from"
     );
-    let app = TestApp::new().await;
+    let app = TestApp::with_model(Arc::new(Answering(Scripted::default()))).await;
     let mut kept = Vec::new();
     let mut replayed = head.to_owned();
     for step in steps {
