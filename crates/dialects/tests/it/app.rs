@@ -167,6 +167,11 @@ impl TestApp {
         self.keys.iter().fold(text.to_owned(), replace)
     }
 
+    /// Waits until nothing is being answered any more.
+    pub(crate) async fn settle(&self) {
+        self.service.tasks().idle().await;
+    }
+
     /// Sends a request and gives the answer as it comes.
     pub(crate) async fn open(&self, request: Request<Body>) -> Response {
         match self.router.clone().oneshot(request).await {

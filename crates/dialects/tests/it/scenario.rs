@@ -5,6 +5,7 @@
 //! ```text
 //! === what this step shows
 //! @advance 5s                                  (optional: the clock goes on)
+//! @settle                                      (optional: what is being answered is answered first)
 //! @keep conversation /id                       (optional: `{conversation}` is this from now on)
 //! POST /openai/v1/conversations
 //! authorization: Bearer {openai}               (keys of the TestApp, by name)
@@ -16,17 +17,23 @@
 //! {"id":"conv_..."}
 //! ```
 //!
+//! What is asked is answered by `echo`; in the files named `turn.http` by [`Scripted`], so that these show
+//! the same turn in every dialect.
+//!
 //! Time and ids are fixed, so nothing is left out of the comparison. `UPDATE_FIXTURES=1` writes the
 //! answers instead of comparing them; review the difference.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
+use parlance_testkit::answering::Answering;
 
 use crate::app::{Answer, TestApp};
+use crate::models::Scripted;
 
 #[tokio::test]
 async fn every_scenario_is_answered_byte_for_byte() {
@@ -35,7 +42,12 @@ async fn every_scenario_is_answered_byte_for_byte() {
     assert!(!files.is_empty(), "there are scenarios");
     for file in files {
         let expected = std::fs::read_to_string(&file).expect("a readable scenario");
-        let actual = replay(&expected).await;
+        let app = if file.ends_with("turn.http") {
+            TestApp::with_model(Arc::new(Answering(Scripted))).await
+        } else {
+            TestApp::new().await
+        };
+        let actual = replay(&app, &expected).await;
         if expected == actual {
             continue;
         }
@@ -78,21 +90,20 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The file as it should be: its requests with the answers that they get now.
-async fn replay(file: &str) -> String {
+async fn replay(app: &TestApp, file: &str) -> String {
     let mut steps = file.split("\n=== ");
     let head = steps.next().unwrap_or_default();
     assert!(
         head.starts_with('#'),
         "a scenario says where its facts come from"
     );
-    let app = TestApp::new().await;
     let mut kept = Vec::new();
     let mut replayed = head.to_owned();
     for step in steps {
         let (request, _) = step
             .split_once("\n--- ")
             .unwrap_or((step.trim_end_matches('\n'), ""));
-        let answer = send(&app, request, &mut kept).await;
+        let answer = send(app, request, &mut kept).await;
         let _ = write!(replayed, "\n=== {request}\n--- {}", render(&answer));
     }
     replayed
@@ -112,6 +123,7 @@ async fn send(app: &TestApp, step: &str, kept: &mut Vec<(String, String)>) -> An
                 app.clock
                     .advance(Duration::from_secs(seconds.expect("`@advance Ns`")));
             }
+            ["@settle"] => app.settle().await,
             ["@keep", name, pointer] => keep.push((*name, *pointer)),
             _ => panic!("there is no directive `{directive}`"),
         }
