@@ -328,3 +328,62 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
     *bytes = rest;
     text(part)
 }
+
+#[cfg(test)]
+mod tests {
+    use parlance_domain::TurnId;
+    use parlance_testkit::samples;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_whatever_it_has() {
+        let full = samples::record("é");
+        for has in 0..16_u8 {
+            let record = TurnRecord {
+                model: "m".repeat(200),
+                previous: full.previous.filter(|_| has & 1 != 0),
+                native: full.native.clone().filter(|_| has & 2 != 0),
+                error: full.error.clone().filter(|_| has & 4 != 0),
+                pieces: match has & 8 {
+                    0 => Vec::new(),
+                    _ => full.pieces.clone(),
+                },
+            };
+            assert_eq!(read_record(&super::record(&record)), Some(record));
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_cut_off_or_says_what_nobody_knows_is_not_read() {
+        let full = TurnRecord {
+            previous: Some(TurnId::from_bits(7)),
+            pieces: vec![vec![300, 1]],
+            ..samples::record("é")
+        };
+        let bytes = record(&full);
+        let end = bytes.len() - 4;
+        for length in 0..bytes.len() {
+            let read = read_record(&bytes[..length]);
+            // The pieces are the last, so that without any of them it is a whole record again.
+            assert_eq!(read.is_some(), length == end, "{length} of {}", bytes.len());
+        }
+        let mut unknown = bytes;
+        unknown[0] |= 8;
+        assert_eq!(read_record(&unknown), None);
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_or_does_not_end_is_none() {
+        for number in [0, 127, 128, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = Vec::new();
+            put_number(&mut bytes, number);
+            let mut left = bytes.as_slice();
+            assert_eq!(take_number(&mut left), Some(number));
+            assert!(left.is_empty());
+        }
+        for bad in [[0xff; 9].as_slice(), &[0xff; 20], &[0x80; 12]] {
+            assert_eq!(take_number(&mut &*bad), None, "{bad:?}");
+        }
+    }
+}

@@ -4,5 +4,8 @@
 //! wiring.
 
 pub mod echo;
+mod models;
+pub mod openai_chat;
 
 pub use echo::Echo;
+pub use models::Models;

@@ -126,7 +126,7 @@ pub struct ItemQuery {
     pub filter: ItemFilter,
     /// Leave out the items of a turn that is still running.
     pub settled: bool,
-    /// Only those of this turn.
+    /// Only those of this turn; none if it was removed.
     pub turn: Option<TurnId>,
     /// At most so many rows; 0 gives an empty page. A page of very large items may end earlier.
     pub rows_max: u32,

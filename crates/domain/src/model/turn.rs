@@ -122,10 +122,11 @@ pub struct TurnQuery {
     pub order: Order,
     /// Where the page lies.
     pub cursor: Cursor<Ref<TurnId>>,
-    /// Only those of this conversation.
+    /// Only those of this conversation, which the principal has to mean: not of a lone turn's, unless the
+    /// principal means those.
     pub conversation: Option<ConversationRef>,
     /// Only those that this app answers.
     pub app: Option<AppId>,
-    /// At most so many rows; 0 gives an empty page.
+    /// At most so many rows; 0 gives an empty page. A page of turns with very large records may end earlier.
     pub rows_max: u32,
 }

@@ -10,10 +10,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::bury::{Graves, bury};
 use super::encode::{Addition, AsRead, Burial, Change, Created, Encoded, ItemRow, Meant, What};
-use super::holds;
 use super::search::{ItemAt, find_item};
-use super::sql;
 use super::value::{Bits, Owner, Span, Trouble, Who, corrupt, count, number, read_key_ref};
+use super::{holds, sql, turning};
 use crate::keyring::KeyRef;
 
 /// Whether a refusal of the batch always comes before its first change, so that nothing needs to be
@@ -238,7 +237,7 @@ fn write(
             save(db, who, &head)?;
         }
         What::RemoveTurn(turn) => {
-            remove_turn(db, who, &mut head, *turn)?;
+            turning::remove(db, head.scope(who), &mut head, *turn)?;
             save(db, who, &head)?;
         }
     }
@@ -331,7 +330,8 @@ fn add(
         turn: addition.turn(),
     };
     head.next_seq = head.next_seq.saturating_add(length(items));
-    turn_row(db, &place, &mut head, at, addition)?;
+    let first_seq = place.first_seq;
+    turning::note(db, place.scope, &mut head, (at, first_seq), addition)?;
     save(db, who, &head)?;
     let added = Outcome::Added {
         first_seq: count(place.first_seq),
@@ -375,60 +375,6 @@ impl Meant {
         let whose = self.whose.is_none() || self.whose == head.owner.whose();
         whose && self.before.is_none_or(|before| head.updated_at < before)
     }
-}
-
-/// Begins or ends a turn's own row.
-fn turn_row(
-    db: &Connection,
-    place: &ItemPlace,
-    head: &mut Head,
-    at: i64,
-    addition: &Addition,
-) -> Result<(), Trouble> {
-    let scope = place.scope;
-    match addition {
-        Addition::Alone => {}
-        Addition::Start { turn, app, record } => {
-            let inserted = db.prepare_cached(sql::START_TURN)?.execute(params![
-                scope.project,
-                scope.conversation,
-                turn,
-                at,
-                place.first_seq,
-                app,
-                head.owner.base(),
-                record,
-            ])?;
-            if inserted == 0 {
-                return Err(StoreError::IdClash.into());
-            }
-            head.running = Some(*turn);
-            head.turns = head.turns.saturating_add(1);
-        }
-        Addition::Finish {
-            turn,
-            state,
-            usage,
-            record,
-        } => {
-            db.prepare_cached(sql::FINISH_TURN)?.execute(params![
-                scope.project,
-                scope.conversation,
-                turn,
-                state,
-                at,
-                place.first_seq,
-                head.next_seq,
-                number(usage.input_tokens),
-                number(usage.cached_tokens),
-                number(usage.output_tokens),
-                number(usage.reasoning_tokens),
-                record,
-            ])?;
-            head.running = None;
-        }
-    }
-    Ok(())
 }
 
 /// The highest id after `items` were added; [`StoreError::StaleItemId`] if they do not rise.
@@ -497,20 +443,6 @@ impl ItemPlace {
 
 fn needed_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<ItemAt, Trouble> {
     find_item(db, head.scope(who), head.next_seq, item)?.ok_or_else(|| StoreError::NoItem.into())
-}
-
-fn remove_turn(db: &Connection, who: &Who, head: &mut Head, turn: Bits) -> Result<(), Trouble> {
-    if head.running == Some(turn) {
-        return Err(StoreError::TurnRunning.into());
-    }
-    let removed =
-        db.prepare_cached(sql::REMOVE_TURN)?
-            .execute(params![who.project, head.id, turn])?;
-    if removed == 0 {
-        return Err(StoreError::NoTurn.into());
-    }
-    head.turns = head.turns.saturating_sub(1);
-    Ok(())
 }
 
 fn remove_item(db: &Connection, who: &Who, head: &Head, item: Bits) -> Result<(), Trouble> {

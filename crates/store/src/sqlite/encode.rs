@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use parlance_domain::ids::Ref;
 use parlance_domain::model::{
-    ItemContent, NewConversation, NewItem, Principal, ProjectId, TurnRecord, Usage,
+    ItemContent, NewConversation, NewItem, Principal, ProjectId, TurnRecord, TurnState, Usage,
 };
 use parlance_domain::store::{Batch, Require, StoreError, Write};
-use parlance_domain::{ConversationId, ConversationRef, ItemId, Timestamp, TurnId};
+use parlance_domain::{AppId, ConversationId, ConversationRef, ItemId, Timestamp, TurnId};
 
 use super::value::{Bits, Span, Who, Whose, unavailable};
 use crate::codec;
@@ -102,6 +102,25 @@ pub(super) enum Addition {
         /// What the record becomes; as before if none.
         record: Option<Sealed>,
     },
+}
+
+impl Addition {
+    fn start(turn: TurnId, app: AppId, record: Sealed) -> Self {
+        Self::Start {
+            turn: Bits::of(turn),
+            app: Bits::of(app),
+            record,
+        }
+    }
+
+    fn finish(turn: TurnId, state: TurnState, usage: Usage, record: Option<Sealed>) -> Self {
+        Self::Finish {
+            turn: Bits::of(turn),
+            state: codec::state(state),
+            usage,
+            record,
+        }
+    }
 }
 
 pub(super) struct Created {
@@ -253,10 +272,7 @@ impl Encoder<'_> {
                 conversation,
                 title,
                 ..
-            } => {
-                let plain = title.as_ref().map(|title| title.as_bytes().to_vec());
-                What::Title(self.field(*conversation, Field::Title, plain)?)
-            }
+            } => What::Title(self.title(*conversation, title.as_deref())?),
             Write::SetMetadata {
                 conversation,
                 metadata,
@@ -291,22 +307,18 @@ impl Encoder<'_> {
                 ..
             } => What::Add(Addition::Alone, self.items(*conversation, items)?),
             Write::StartTurn {
-                conversation,
+                conversation: id,
                 turn,
                 app,
                 record,
                 input,
                 ..
             } => {
-                let start = Addition::Start {
-                    turn: Bits::of(*turn),
-                    app: Bits::of(*app),
-                    record: self.record(*conversation, *turn, record)?,
-                };
-                What::Add(start, self.items(*conversation, input)?)
+                let (turn, app, record) = (*turn, *app, self.record(*id, *turn, record)?);
+                What::Add(Addition::start(turn, app, record), self.items(*id, input)?)
             }
             Write::FinishTurn {
-                conversation,
+                conversation: id,
                 turn,
                 state,
                 usage,
@@ -314,16 +326,10 @@ impl Encoder<'_> {
                 output,
                 ..
             } => {
-                let record = record
-                    .as_ref()
-                    .map(|record| self.record(*conversation, *turn, record));
-                let finish = Addition::Finish {
-                    turn: Bits::of(*turn),
-                    state: codec::state(*state),
-                    usage: *usage,
-                    record: record.transpose()?,
-                };
-                What::Add(finish, self.items(*conversation, output)?)
+                let record = record.as_ref();
+                let record = record.map(|record| self.record(*id, *turn, record));
+                let finish = Addition::finish(*turn, *state, *usage, record.transpose()?);
+                What::Add(finish, self.items(*id, output)?)
             }
         })
     }
@@ -349,7 +355,6 @@ impl Encoder<'_> {
     }
 
     fn created(&self, new: &NewConversation) -> Result<Created, StoreError> {
-        let title = new.title.as_ref().map(|title| title.as_bytes().to_vec());
         let taken = self.taken.get(&new.id);
         Ok(Created {
             id: Bits::of(new.id),
@@ -357,7 +362,7 @@ impl Encoder<'_> {
             commitment: taken.and_then(|taken| taken.sealer().commitment()),
             app: Bits::of(new.app),
             active: new.active,
-            title: self.field(new.id, Field::Title, title)?,
+            title: self.title(new.id, new.title.as_deref())?,
             metadata: self.field(new.id, Field::Metadata, codec::metadata(&new.metadata))?,
             extras: self.field(new.id, Field::Extras, codec::extras(&new.extras))?,
             items: self.items(new.id, &new.items)?,
@@ -395,6 +400,14 @@ impl Encoder<'_> {
             alias,
             body: self.body(conversation, item.id, &item.content)?,
         })
+    }
+
+    fn title(&self, of: ConversationId, title: Option<&str>) -> Result<Option<Sealed>, StoreError> {
+        self.field(
+            of,
+            Field::Title,
+            title.map(|title| title.as_bytes().to_vec()),
+        )
     }
 
     fn field(

@@ -210,4 +210,71 @@ mod tests {
         );
         assert_eq!(receipts::due(&db, 9).unwrap(), []);
     }
+
+    /// A conversation's row as it was before turns had an owner.
+    fn conversation_before(db: &Connection, number: u128, owner: &[u8]) {
+        let app = Bits::from(number + 100);
+        db.execute(
+            "INSERT INTO conversations (project, id, app, owner, updated_at, active, next_seq, turns, \
+                slot, generation) VALUES (1, ?1, ?2, ?3, 5, 0, 4, 2, 0, 0)",
+            params![Bits::from(number), app, owner],
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn turns_of_before_they_had_owners_get_those_of_their_conversations() {
+        let mut db = Connection::open_in_memory().unwrap();
+        for (number, text) in (1..=5).zip(MIGRATIONS) {
+            apply(&mut db, number, text).unwrap();
+        }
+        let ann: &[u8] = &[7; 16];
+        conversation_before(&db, 1, ann);
+        conversation_before(&db, 2, &[]);
+        // The third conversation is deleted, and its rows wait to be purged.
+        for (conversation, turn, state) in [(1, 10, 1), (1, 11, 0), (2, 12, 4), (3, 13, 1)] {
+            db.execute(
+                "INSERT INTO turns VALUES (1, ?1, ?2, ?3, 20, 30, 40, 50, 60, 70)",
+                params![Bits::from(conversation), Bits::from(turn), state],
+            )
+            .unwrap();
+        }
+        for (number, model) in [(1_u128, "echo"), (2, "gpt")] {
+            db.execute(
+                "INSERT INTO apps (project, id, name, mode, model, created_at) \
+                 VALUES (1, ?1, ?2, 'chat', ?2, 0)",
+                params![Bits::from(number), model],
+            )
+            .unwrap();
+        }
+        migrate(&mut db).unwrap();
+        let mut select = db
+            .prepare(
+                "SELECT id, app, owner, state, output_seq, end_seq, record FROM turns ORDER BY id",
+            )
+            .unwrap();
+        let rows = select.query_map([], |row| {
+            let (id, app): (Bits, Bits) = (row.get(0)?, row.get(1)?);
+            let whose: Vec<u8> = row.get(2)?;
+            let rest: (i64, Option<i64>, i64, Option<Vec<u8>>) =
+                (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+            Ok((id, app, whose, rest))
+        });
+        let rows: Vec<_> = rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let row = |id: u128, app: u128, whose: &[u8], state| {
+            let rest = (state, None, 70, None);
+            (Bits::from(id), Bits::from(app), whose.to_vec(), rest)
+        };
+        assert_eq!(
+            rows,
+            [
+                row(10, 101, ann, 1),
+                row(11, 101, ann, 0),
+                row(12, 102, &[], 4)
+            ]
+        );
+        let models = "SELECT group_concat(model, ',' ORDER BY id) FROM apps";
+        let models: String = db.query_row(models, [], |row| row.get(0)).unwrap();
+        assert_eq!(models, ",gpt", "nobody chose what there was no choice of");
+    }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod apply;
 mod bury;
 mod encode;
+mod ending;
 mod erasing;
 mod erasures;
 mod holds;
@@ -23,6 +24,7 @@ mod sealers;
 mod search;
 mod sql;
 mod sweep;
+mod turning;
 mod turns;
 mod value;
 mod vault;
@@ -35,7 +37,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -140,44 +142,9 @@ impl Sqlite {
         })
     }
 
-    /// Writes what is waiting and the log of erasures, empties the WAL and ends the writer. Later writes are
-    /// refused.
-    pub async fn close(&self) {
-        self.close_log().await;
-        if let Some(writer) = &self.writer {
-            writer.close().await;
-        }
-        let thread = self.take_thread();
-        let filler = self.take_filler();
-        let vault = Arc::clone(&self.vault);
-        let ended = tokio::task::spawn_blocking(move || {
-            join(thread);
-            drop(filler);
-            vault.end_renewals();
-        })
-        .await;
-        if ended.is_err() {
-            tracing::error!("the end of the writing thread could not be awaited");
-        }
-    }
-
     /// A secret of the store: always the same for the same name.
     pub fn secret(&self, name: &str) -> Zeroizing<[u8; 32]> {
         self.vault.secret(name)
-    }
-
-    fn take_filler(&self) -> Option<Filler> {
-        self.filler
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn take_thread(&self) -> Option<JoinHandle<()>> {
-        self.thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 
     /// Forgets the names of the keys of what was deleted.
@@ -221,22 +188,6 @@ impl Sqlite {
             })
         })
         .await
-    }
-}
-
-impl Drop for Sqlite {
-    fn drop(&mut self) {
-        drop(self.writer.take());
-        join(self.take_thread());
-        drop(self.take_filler());
-        self.vault.end_renewals();
-    }
-}
-
-fn join(thread: Option<JoinHandle<()>>) {
-    let ended = thread.map_or(Ok(()), JoinHandle::join);
-    if ended.is_err() {
-        tracing::error!("the writing thread has panicked");
     }
 }
 

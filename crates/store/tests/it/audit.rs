@@ -14,7 +14,7 @@ use parlance_domain::{ConversationId, Id, IdSource, SystemClock};
 use parlance_store::Sqlite;
 use parlance_store::audit::{Finding, Report, audit_stopped};
 use parlance_store::keyring::RootFile;
-use parlance_testkit::samples::{app, conversation, item, metadata, principal, question};
+use parlance_testkit::samples::{app, conversation, item, metadata, principal, question, record};
 use rusqlite::Connection;
 
 use crate::sqlite::{delete, ids, open};
@@ -24,6 +24,7 @@ const TITLE: &str = "Plans for the winter garden, and who waters it";
 const METADATA: &str = "the neighbour's spare key hangs in the shed";
 const BODY: &str = "Dear diary, today I have planted forty-two tulips in the rain";
 const ALIAS: &str = "message-9b2f7a31c0de";
+const RECORD: &str = "Never name the gardener, whatever you are asked";
 const INSTRUCTIONS: &str = "You answer like a gardener of the old school, with patience";
 const USER: &str = "margarethe.winter@example.org";
 
@@ -35,7 +36,18 @@ async fn write(store: &Sqlite, ids: &IdSource) -> ConversationId {
     first.alias = Some(ALIAS.to_owned());
     new.items = vec![first, item(ids, question("short"))];
     let id = new.id;
-    let batch = Batch::of(Write::Create(Box::new(new)));
+    let start = Write::StartTurn {
+        conversation: id,
+        turn: ids.next(),
+        app: app(1),
+        record: Box::new(record(RECORD)),
+        input: Vec::new(),
+        at: Timestamp::from_micros(2),
+    };
+    let batch = Batch {
+        require: Vec::new(),
+        writes: vec![Write::Create(Box::new(new)), start],
+    };
     store.apply(&principal("ann"), &batch).await.unwrap();
     id
 }
@@ -306,6 +318,7 @@ async fn plaintext_of_every_field_is_found_wherever_it_stands() {
         ("metadata", METADATA),
         ("body", BODY),
         ("alias", ALIAS),
+        ("record", RECORD),
         ("instructions", INSTRUCTIONS),
         ("user", USER),
     ];

@@ -6,14 +6,22 @@ use std::time::Duration;
 
 use parlance_domain::clock::{Clock, Timestamp};
 use parlance_domain::ids::{AppId, ConversationId, ConversationRef, Id, IdSource, ItemId, TurnId};
+use parlance_domain::limits::PURGE_INLINE_ITEMS_MAX;
 use parlance_domain::model::{
     Conversation, ConversationQuery, Cursor, Item, ItemContent, ItemQuery, NewItem, Order, Page,
-    Principal, ProjectId, Sort, TurnState, Usage,
+    Principal, ProjectId, Realm, Sort, Turn, TurnState, Usage,
 };
 use parlance_domain::store::{Batch, Outcome, Store, StoreError, Write};
 
 use crate::clock::ManualClock;
 use crate::samples;
+
+/// More items than a delete removes by itself: the rest is swept.
+pub(super) const MANY: usize = 65;
+const _: () = assert!(
+    PURGE_INLINE_ITEMS_MAX == 64,
+    "there are as many items as the name says"
+);
 
 /// What a turn costs that [`Bench::finish`] ends.
 pub(super) const USAGE: Usage = Usage {
@@ -169,6 +177,42 @@ impl Bench {
             at: self.now(),
         };
         self.apply(who, write).await.map(|_| turn)
+    }
+
+    /// Begins a turn that stands alone, with one question, in the realm of lone turns.
+    pub async fn ask(&self, who: &Principal, app: AppId) -> TurnId {
+        let new = samples::conversation(&self.ids, app, self.now());
+        let turn = TurnId::from_bits(new.id.bits());
+        let start = Write::StartTurn {
+            conversation: new.id,
+            turn,
+            app,
+            record: Box::new(samples::record("alone")),
+            input: self.questions(1),
+            at: self.now(),
+        };
+        let batch = Batch {
+            require: vec![],
+            writes: vec![Write::Create(Box::new(new)), start],
+        };
+        let who = who.in_realm(Realm::LoneTurns);
+        self.store.apply(&who, &batch).await.unwrap();
+        turn
+    }
+
+    /// One turn of the principal's.
+    pub async fn turn(&self, who: &Principal, turn: TurnId) -> Option<Turn> {
+        self.store.turn(who, turn.into()).await.unwrap()
+    }
+
+    pub async fn forget(
+        &self,
+        who: &Principal,
+        conversation: ConversationId,
+        turn: TurnId,
+    ) -> Result<Outcome, StoreError> {
+        let write = Write::RemoveTurn { conversation, turn };
+        self.apply(who, write).await
     }
 
     pub async fn finish(

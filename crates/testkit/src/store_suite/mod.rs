@@ -15,10 +15,12 @@ pub mod erasing;
 pub mod holds;
 pub mod items;
 pub mod lists;
+pub mod lone_turns;
 pub mod pages;
 pub mod receipt_log;
 pub mod receipts;
 pub mod scope;
+pub mod turn_pages;
 pub mod turns;
 
 pub use bench::{Bench, Refusal, refusal};
@@ -113,6 +115,40 @@ macro_rules! store_conformance {
             running_turns_fail_at_start_up
             a_finished_turn_does_not_fail_at_start_up
             a_turn_begins_in_a_conversation_made_with_it
+            a_record_is_kept_in_every_field_until_another_takes_its_place
+            a_turn_is_found_by_itself_and_by_a_prefix
+            the_oldest_of_those_that_a_prefix_names_is_meant
+            a_turn_that_is_removed_is_gone_and_its_items_stay
+            only_a_turn_that_is_there_and_does_not_run_is_removed
+            a_removal_is_no_change_of_the_conversation
+            nobody_elses_turn_is_found
+            the_turns_of_a_deleted_conversation_are_gone_at_once
+            a_conversation_whose_turns_were_removed_is_deleted_whole
+        }
+        $crate::store_conformance! { @cases $make, turn_pages:
+            turns_of_both_realms_are_paged_in_both_directions_at_every_size
+            a_page_before_an_anchor_is_next_to_it
+            a_page_between_two_anchors_holds_what_lies_between
+            a_page_that_is_exactly_full_has_no_more
+            a_page_of_no_rows_is_empty
+            an_anchor_that_is_gone_keeps_its_place
+            a_page_can_be_of_one_conversation_and_of_one_app
+            a_conversation_that_is_not_the_principals_has_no_page
+            nobody_elses_turns_are_listed
+        }
+        $crate::store_conformance! { @cases $make, lone_turns:
+            a_lone_turn_begins_with_a_conversation_of_its_own_bits
+            a_lone_turn_whose_id_is_taken_begins_with_another
+            whoever_means_conversations_sees_no_lone_turn_and_changes_none
+            whoever_means_lone_turns_sees_no_conversation_and_changes_none
+            what_is_in_the_other_realm_is_no_anchor_by_change
+            a_lone_turns_receipt_is_found_in_its_realm_alone
+            a_deleted_lone_turn_is_gone_with_all_that_was_in_it
+            running_lone_turns_fail_at_start_up
+            a_users_erasure_takes_both_realms_in_one_order_at_every_page_size
+            an_erasure_by_age_takes_both_realms
+            an_operator_erases_a_lone_turn_by_its_bits
+            a_hold_keeps_lone_turns_too
         }
         $crate::store_conformance! { @cases $make, batches:
             a_batch_is_all_or_nothing

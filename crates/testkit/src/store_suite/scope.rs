@@ -10,7 +10,7 @@ use super::bench::{Bench, Refusal, elsewhere, first, refused};
 use crate::samples::{app, principal, question};
 
 /// Everybody who is not the given principal.
-fn others(user: &str) -> Vec<Principal> {
+pub(super) fn others(user: &str) -> Vec<Principal> {
     let other_app = Principal {
         app: Some(app(9)),
         ..principal(user)

@@ -83,6 +83,12 @@ impl Service {
         })
     }
 
+    /// How many turns are running here.
+    #[cfg(feature = "models")]
+    pub fn running_turns(&self) -> usize {
+        self.inner.turns.len()
+    }
+
     /// Stops a turn, if it runs here and is the principal's. Nobody is told which: for dialects whose
     /// clients name a turn without its conversation.
     pub fn stop_turn(&self, who: &Principal, turn: Ref<TurnId>) {

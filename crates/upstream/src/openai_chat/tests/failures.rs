@@ -1,0 +1,240 @@
+use super::*;
+
+fn failure(error: &(dyn std::error::Error + 'static)) -> String {
+    parlance_domain::fault::Chain(error).to_string()
+}
+
+/// How a model fails to answer scripts, one after the other, and how often it was asked.
+async fn fails(scripts: impl IntoIterator<Item = Script>) -> (ModelError, usize) {
+    let server = ModelServer::start().await;
+    scripts.into_iter().for_each(|script| server.script(script));
+    let error = said(&model(&server), &asks("go"))
+        .await
+        .expect_err("no answer");
+    (error, server.requests().len())
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again() {
+    for status in [408, 429, 500, 502, 503, 504] {
+        let server = ModelServer::start().await;
+        server.script(Script::fails(status));
+        server.script(Script::fails(status).with_header("retry-after", "0"));
+        server.script(Script::says(["x"]));
+        let events = said(&model(&server), &asks("go")).await.expect("an answer");
+        assert!(matches!(&events[0], Ok(event) if *event == text("x")));
+        assert_eq!(server.requests().len(), 3, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_without_an_answer_is_tried_again() {
+    let hangs_up = || Script {
+        hang_up: true,
+        ..Script::default()
+    };
+    let server = ModelServer::start().await;
+    server.script(hangs_up());
+    server.script(Script::says(["x"]));
+    let events = said(&model(&server), &asks("go")).await.expect("an answer");
+    assert!(matches!(&events[0], Ok(event) if *event == text("x")));
+    let (error, count) = fails([hangs_up(), hangs_up(), hangs_up()]).await;
+    assert!(matches!(error, ModelError::Down(Some(_))));
+    assert_eq!(count, 3);
+}
+
+#[tokio::test]
+async fn nobody_there_is_down() {
+    let server = ModelServer::start().await;
+    let url = server.url();
+    drop(server);
+    let model = model_at(&url, |_| {});
+    let error = said(&model, &asks("go"))
+        .await
+        .expect_err("nobody is there");
+    assert!(matches!(error, ModelError::Down(Some(_))));
+    // Neither where it was to be, nor our key.
+    let shown = failure(&error);
+    assert!(
+        !shown.contains("127.0.0.1") || !shown.contains("/v1/"),
+        "{shown}"
+    );
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_at_its_limit_is_busy_once_asking_again_did_not_help() {
+    let busy = || Script::fails(429);
+    let (error, count) = fails([busy(), busy(), busy()]).await;
+    assert!(matches!(error, ModelError::Busy { retry_after: None }));
+    assert_eq!(count, 3);
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_longer_pause_is_busy_at_once() {
+    let date = "Sun, 22 Nov 2026 10:01:00 GMT";
+    for (name, value, seconds) in [
+        ("retry-after", "30", 30),
+        ("retry-after", date, 60),
+        ("retry-after-ms", "45000", 45),
+    ] {
+        for status in [429, 503] {
+            let (error, count) = fails([Script::fails(status).with_header(name, value)]).await;
+            let expected = Some(Duration::from_secs(seconds));
+            assert!(
+                matches!(error, ModelError::Busy { retry_after } if retry_after == expected),
+                "{error:?}"
+            );
+            assert_eq!(count, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_given_with_the_servers_words_and_not_tried_again() {
+    let error =
+        json!({"message": "your secret text is too long", "code": "context_length_exceeded"});
+    let script = Script {
+        error: Some(error),
+        ..Script::fails(400)
+    };
+    let (error, count) = fails([script]).await;
+    assert_eq!(count, 1);
+    assert!(!failure(&error).contains("secret") && !format!("{error:?}").contains("secret"));
+    let ModelError::Refused { status, said } = error else {
+        panic!("{error:?}");
+    };
+    let said = said.expect("words");
+    assert_eq!(
+        (status, said.message.as_str(), said.code.as_deref()),
+        (
+            400,
+            "your secret text is too long",
+            Some("context_length_exceeded")
+        )
+    );
+}
+
+#[tokio::test]
+async fn words_of_other_servers_are_understood() {
+    for (error, message) in [
+        (json!("no such model"), Some("no such model")),
+        (json!({"message": "m", "code": 400}), Some("m")),
+        (json!({"nothing": 1}), None),
+    ] {
+        let script = Script {
+            error: Some(error),
+            ..Script::fails(404)
+        };
+        let (error, _) = fails([script]).await;
+        let ModelError::Refused { status: 404, said } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(said.as_ref().map(|said| said.message.as_str()), message);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_taken_is_no_matter_of_the_clients() {
+    for status in [401, 402, 403] {
+        let (error, count) = fails([Script::fails(status)]).await;
+        assert!(matches!(error, ModelError::Down(Some(_))), "{error:?}");
+        let shown = failure(&error);
+        assert!(shown.contains("does not take the key"), "{shown}");
+        assert_eq!(count, 1);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_elsewhere_with_our_key() {
+    let elsewhere = ModelServer::start().await;
+    let there = format!("{}/v1/chat/completions", elsewhere.url());
+    let (error, _) = fails([Script::fails(307).with_header("location", &there)]).await;
+    assert!(matches!(error, ModelError::Down(Some(_))), "{error:?}");
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_down_after_what_was_said() {
+    for end in [End::Nothing, End::Disconnect] {
+        let (before, error) = breaks(Script::says(["x", "y"]).ending(end)).await;
+        assert_eq!(before, [text("x"), text("y")]);
+        assert!(matches!(error, ModelError::Down(Some(_))), "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_makes_no_sense_is_down_and_not_quoted() {
+    for raw in [
+        "data: {\"choices\": [{\"delta\": {\"content\": \"secret\n\n",
+        "data: {\"choices\": [{\"delta\": {\"content\": 5, \"x\": \"secret\"}}]}\n\n",
+        "data: {\"choices\": \"secret\"}\n\n",
+        "data: {\"secret\": 1}\n\n",
+        "data: secret\n\n",
+        "data: {\"choices\": [{\"delta\": {\"content\": \"\u{0}secret\"}}]}\n\n",
+    ] {
+        let script = Script::steps([Step::Text("x".to_owned()), Step::Raw(raw.to_owned())]);
+        let (before, error) = breaks(script).await;
+        assert_eq!(before, [text("x")]);
+        assert!(matches!(error, ModelError::Down(Some(_))), "{raw}");
+        assert!(!failure(&error).contains("secret"), "{}", failure(&error));
+    }
+    let piece = json!({"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]});
+    let (_, error) = breaks(Script::steps([Step::Delta(piece)])).await;
+    assert!(
+        matches!(error, ModelError::Down(Some(_))),
+        "a call without a name"
+    );
+}
+
+#[tokio::test]
+async fn an_error_within_an_answer_is_what_its_status_would_be() {
+    let reported = async |error: &str| {
+        let raw = format!("data: {error}\n\n");
+        let script = Script::steps([Step::Text("x".to_owned()), Step::Raw(raw)]);
+        let (before, error) = breaks(script).await;
+        assert_eq!(before, [text("x")]);
+        error
+    };
+    for error in [
+        r#"{"error": {"message": "m", "type": "server_error", "code": null}}"#,
+        r#"{"error": {"message": "m", "code": 502}}"#,
+        r#"{"error": {"message": "m", "code": 401}}"#,
+        r#"{"error": "m"}"#,
+    ] {
+        let error = reported(error).await;
+        assert!(matches!(error, ModelError::Down(Some(_))), "{error:?}");
+    }
+    for error in [
+        r#"{"error": {"message": "m", "type": "invalid_request_error", "code": "c"}}"#,
+        r#"{"object": "error", "message": "m", "type": "BadRequestError", "code": 400}"#,
+    ] {
+        let error = reported(error).await;
+        assert!(
+            matches!(&error, ModelError::Refused { status: 400, said: Some(said) } if said.message == "m"),
+            "{error:?}"
+        );
+    }
+    let busy = reported(r#"{"error": {"message": "m", "code": "rate_limit_exceeded"}}"#).await;
+    assert!(matches!(busy, ModelError::Busy { .. }));
+}
+
+#[tokio::test]
+async fn silence_is_noticed_before_an_answer_and_within() {
+    let server = ModelServer::start().await;
+    let model = impatient(&server);
+    server.script(Script {
+        hold: Some("never".to_owned()),
+        ..Script::default()
+    });
+    let error = said(&model, &asks("go")).await.expect_err("no answer");
+    assert!(matches!(error, ModelError::Silent(_)));
+    assert_eq!(server.requests().len(), 1);
+    server.script(Script::says(["x"]).ending(End::Silence));
+    let events = said(&model, &asks("go")).await.expect("an answer");
+    assert!(
+        matches!(events.as_slice(), [Ok(_), Err(ModelError::Silent(_))]),
+        "{events:?}"
+    );
+    server.given_up(2).await;
+}
