@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parlance_domain::fault::MalformedBody;
 use parlance_domain::service::{Access, Deleted};
-use parlance_domain::{ConversationRef, Error, Fault, Noun, Principal, Service};
+use parlance_domain::{
+    ConversationId, ConversationRef, Error, Fault, Id, Noun, Principal, Realm, ReceiptId, Ref,
+    Service, TurnId,
+};
 use serde_json::{Map, Value};
 
 use super::{Context, Failure, Reply, RouteInfo};
@@ -159,10 +162,38 @@ impl Call {
             }
             Err(_) => None,
         };
+        self.name_receipt(receipt);
+        deleted
+    }
+
+    /// Forgets a turn. If it stood alone it is erased, and the answer names its receipt in the same way.
+    pub(crate) async fn delete_turn(
+        &self,
+        who: &Principal,
+        turn: Ref<TurnId>,
+    ) -> Result<(), Error> {
+        let requested_at = self.context.at;
+        let deleted = self.service.delete_turn(who, turn, requested_at).await;
+        let receipt = match &deleted {
+            Ok(deleted) => deleted.map(|deleted| deleted.receipt),
+            Err(error) if error.fault == Fault::NotFound(Noun::Turn) => match turn.whole() {
+                Some(turn) => {
+                    let who = who.in_realm(Realm::LoneTurns);
+                    let conversation = ConversationId::from_bits(turn.bits());
+                    self.service.receipt_of(&who, conversation.into()).await?
+                }
+                None => None,
+            },
+            Err(_) => None,
+        };
+        self.name_receipt(receipt);
+        deleted.map(drop)
+    }
+
+    fn name_receipt(&self, receipt: Option<ReceiptId>) {
         if let Some(receipt) = receipt {
             self.context.receipt.get_or_init(|| receipt);
         }
-        deleted
     }
 
     /// The body as a JSON object. An empty body is an empty object.

@@ -1,8 +1,8 @@
 //! Between the wire and the domain: ids, queries, conversations.
 
 use parlance_domain::{
-    Conversation, ConversationRef, Cursor, Error, Fault, Id, Item, Json, Metadata, Noun, Order,
-    Reason, check_rows,
+    Conversation, ConversationId, ConversationRef, Cursor, Error, Fault, Id, Item, Json, Metadata,
+    Noun, Order, Reason, Ref, TurnId, check_rows,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -14,6 +14,8 @@ use crate::kit::fields::{Fields, kind};
 
 /// What a conversation's id begins with.
 pub(super) const CONVERSATION_PREFIX: &str = "conv_";
+/// What a response's id begins with.
+const RESPONSE_PREFIX: &str = "resp_";
 /// Rows of a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 20;
 const LIMIT_MAX: u32 = 100;
@@ -33,28 +35,49 @@ const INCLUDABLE: &[&str] = &[
 /// Reads a conversation's id. One that could be ours but is not is not found; one that could never
 /// be is invalid.
 pub(super) fn conversation_id(text: &str) -> Result<ConversationRef, Error> {
-    let Some(tail) = text.strip_prefix(CONVERSATION_PREFIX) else {
-        let why = Reason::Malformed {
-            expected: "an ID that begins with 'conv_'",
-        };
-        return Err(Error::invalid("conversation_id", why));
-    };
-    if !tail
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-    {
-        let expected = "an ID that contains letters, numbers, underscores, or dashes";
-        return Err(Error::invalid(
-            "conversation_id",
-            Reason::Malformed { expected },
-        ));
-    }
+    named_conversation("conversation_id", text)
+}
+
+/// The same, where `field` names the conversation.
+pub(super) fn named_conversation(field: &str, text: &str) -> Result<ConversationRef, Error> {
+    let expected = "an ID that begins with 'conv_'";
+    let tail = tail(field, text, (CONVERSATION_PREFIX, expected))?;
     ConversationRef::from_hex(tail).ok_or_else(|| Fault::NotFound(Noun::Conversation).into())
 }
 
+/// Reads a response's id in the same way, where `field` names it.
+pub(super) fn response_id(field: &str, text: &str) -> Result<Ref<TurnId>, Error> {
+    let expected = "an ID that begins with 'resp_'";
+    let tail = tail(field, text, (RESPONSE_PREFIX, expected))?;
+    Ref::from_hex(tail).ok_or_else(|| Fault::NotFound(Noun::Turn).into())
+}
+
+fn tail<'a>(
+    field: &str,
+    text: &'a str,
+    (prefix, expected): (&str, &'static str),
+) -> Result<&'a str, Error> {
+    let malformed = |expected| Error::invalid(field, Reason::Malformed { expected });
+    let tail = text.strip_prefix(prefix);
+    let tail = tail.ok_or_else(|| malformed(expected))?;
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    if tail.bytes().all(known) {
+        Ok(tail)
+    } else {
+        Err(malformed(
+            "an ID that contains letters, numbers, underscores, or dashes",
+        ))
+    }
+}
+
+/// A response's id on the wire.
+pub(super) fn response_text(turn: TurnId) -> String {
+    format!("{RESPONSE_PREFIX}{}", turn.hex())
+}
+
 /// A conversation's id on the wire.
-pub(super) fn conversation_text(conversation: &Conversation) -> String {
-    format!("{CONVERSATION_PREFIX}{}", conversation.id.hex())
+pub(super) fn conversation_text(id: ConversationId) -> String {
+    format!("{CONVERSATION_PREFIX}{}", id.hex())
 }
 
 /// A conversation on the wire.
@@ -64,7 +87,7 @@ pub(super) fn conversation(conversation: &Conversation) -> Value {
         .map(|(key, value)| (key.clone(), Value::from(value.as_str())))
         .collect();
     json!({
-        "id": conversation_text(conversation),
+        "id": conversation_text(conversation.id),
         "object": "conversation",
         "created_at": conversation.created_at().seconds(),
         "metadata": metadata,
@@ -130,16 +153,20 @@ pub(super) fn conversation_cursor(query: &Query) -> Option<Cursor<ConversationRe
 
 /// Checks the `include` of a query.
 pub(super) fn check_include(query: &Query) -> Result<(), Error> {
-    for (at, value) in query.all("include").into_iter().enumerate() {
-        if !INCLUDABLE.contains(&value) {
-            let why = Reason::NotOneOf {
-                got: value.to_owned(),
-                allowed: INCLUDABLE,
-            };
-            return Err(Error::invalid(format!("include[{at}]"), why));
-        }
+    let mut values = query.all("include").into_iter().enumerate();
+    values.try_for_each(|(at, value)| check_included(at, value))
+}
+
+/// Checks one of the values of `include`.
+pub(super) fn check_included(at: usize, value: &str) -> Result<(), Error> {
+    if INCLUDABLE.contains(&value) {
+        return Ok(());
     }
-    Ok(())
+    let why = Reason::NotOneOf {
+        got: value.to_owned(),
+        allowed: INCLUDABLE,
+    };
+    Err(Error::invalid(format!("include[{at}]"), why))
 }
 
 /// A page of items on the wire. Its ids are empty where it is, since clients take them for strings.

@@ -7,8 +7,9 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode};
 use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
 use parlance_domain::{Error, Fault, Noun, Reason};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::kit::fields::kind;
 use crate::kit::{Context, Failure, reply};
 
 const INVALID_REQUEST: &str = "invalid_request_error";
@@ -22,8 +23,21 @@ const HELD: &str = "The conversation is under a legal hold. What is in it cannot
 const LOCKED: &str = "Another process is currently operating on this conversation. Please retry in \
     a few seconds.";
 
+const TOO_LONG: &str = "Your input exceeds the context window of this model. Please adjust your \
+    input and try again.";
+/// What is said where a model does not answer.
+pub(super) const REFUSED: &str = "The model's server refused the request.";
+/// The same, where it has too much to do.
+pub(super) const MODEL_BUSY: &str = "The model's server is at its limit. Please retry later.";
+/// The same, where it cannot be reached or broke off.
+pub(super) const MODEL_DOWN: &str = "The model cannot be reached at the moment.";
+/// What is said of our own defects.
+pub(super) const INTERNAL: &str =
+    "The server had an error while processing your request. Sorry about that!";
+const UNAVAILABLE: &str = "The server is temporarily unable to process your request.";
+
 /// The parts of an error body.
-struct Face {
+pub(super) struct Face {
     status: StatusCode,
     kind: &'static str,
     message: String,
@@ -31,8 +45,20 @@ struct Face {
     code: Option<&'static str>,
 }
 
+impl From<Face> for Failure {
+    fn from(face: Face) -> Self {
+        answer(&face).into()
+    }
+}
+
 impl Face {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    /// An error of the client's, without `param` and `code`.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// An error of this status, without `param` and `code`.
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let kind = if status.is_server_error() {
             "server_error"
         } else {
@@ -47,12 +73,14 @@ impl Face {
         }
     }
 
-    fn code(mut self, code: &'static str) -> Self {
+    /// The same with a code.
+    pub(super) fn code(mut self, code: &'static str) -> Self {
         self.code = Some(code);
         self
     }
 
-    fn param(mut self, param: &str) -> Self {
+    /// The same about a field.
+    pub(super) fn param(mut self, param: &str) -> Self {
         self.param = Some(param.to_owned());
         self
     }
@@ -66,8 +94,12 @@ impl Face {
 /// The answer to a fault.
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let mut response = answer(&face(fault, context));
-    if let Fault::Busy { retry_after } = fault {
-        reply::retry_after(response.headers_mut(), *retry_after);
+    if let Fault::Busy { retry_after: wait }
+    | Fault::UpstreamBusy {
+        retry_after: Some(wait),
+    } = fault
+    {
+        reply::retry_after(response.headers_mut(), *wait);
     }
     if matches!(fault, Fault::Conflict(Conflict::Held)) {
         // The vendor's SDKs try every 409 again, unless they are told that it is of no use.
@@ -83,6 +115,114 @@ pub(super) fn item_missing(error: Error, id: &str) -> Failure {
         return answer(&Face::new(StatusCode::NOT_FOUND, item_not_found(id))).into();
     }
     error.into()
+}
+
+/// The failure where the model that a request names is not there.
+pub(super) fn model_missing(error: Error, name: Option<&str>) -> Failure {
+    match name {
+        Some(name) if error.fault == Fault::NotFound(Noun::App) => {
+            no_model(format!("The model '{name}' does not exist.")).into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn no_model(message: impl Into<String>) -> Face {
+    Face::new(StatusCode::NOT_FOUND, message)
+        .param("model")
+        .code("model_not_found")
+}
+
+/// A field that the vendor does not have. Live form of OpenAI's.
+pub(super) fn unknown_parameter(field: &str) -> Failure {
+    Face::bad(format!("Unknown parameter: '{field}'."))
+        .param(field)
+        .code("unknown_parameter")
+        .into()
+}
+
+/// A value of another type than the one expected, in words: `a string`.
+pub(super) fn wrong_type(field: &str, expected: &str, got: &Value) -> Failure {
+    let got = kind(got);
+    Face::bad(format!(
+        "Invalid type for '{field}': expected {expected}, but got {got} instead."
+    ))
+    .param(field)
+    .code("invalid_type")
+    .into()
+}
+
+/// A number that need not be whole and is below `min` or above `max`.
+pub(super) fn decimal_out_of_range(field: &str, (min, max): (f64, f64), got: f64) -> Failure {
+    let (which, sign, bound, code) = if got < min {
+        ("below minimum", ">=", min, "decimal_below_min_value")
+    } else {
+        ("above maximum", "<=", max, "decimal_above_max_value")
+    };
+    Face::bad(format!(
+        "Invalid '{field}': decimal {which} value. Expected a value {sign} {bound}, but got {got} \
+         instead."
+    ))
+    .param(field)
+    .code(code)
+    .into()
+}
+
+/// The failure where an item that a response's input names is not kept anywhere that it can name. The vendor's
+/// text, quoted in many public repositories.
+pub(super) fn item_not_kept(id: &str) -> Failure {
+    let said = format!(
+        "Item with id '{id}' not found. Items are not persisted when `store` is set to false. Try again with \
+         `store` set to true, or remove this item from your input."
+    );
+    Face::new(StatusCode::NOT_FOUND, said).param("input").into()
+}
+
+/// The failure where an item of a response's input has an id that another has already. The vendor's text, likewise.
+pub(super) fn duplicate_input() -> Failure {
+    let said =
+        "Duplicate item found in input. Remove duplicate items from your input and try again.";
+    Face::bad(said).param("input").into()
+}
+
+/// The failure where somebody waits for a response, and so has no need to cancel it.
+pub(super) fn not_in_background() -> Failure {
+    Face::bad("Cannot cancel a synchronous response.").into()
+}
+
+/// The failure where the conversation or response that a body names as `id` is not there.
+pub(super) fn context_missing(error: Error, id: &str) -> Failure {
+    if error.fault == Fault::NotFound(Noun::Conversation) {
+        return Face::new(StatusCode::NOT_FOUND, conversation_not_found(id)).into();
+    }
+    if let Fault::NotFound(Noun::Turn | Noun::PreviousTurn) = error.fault {
+        return previous_not_found(id).into();
+    }
+    error.into()
+}
+
+/// The failure of a response that was deleted while it was waited for.
+pub(super) fn response_missing(id: &str) -> Failure {
+    Face::new(StatusCode::NOT_FOUND, response_not_found(id)).into()
+}
+
+/// The failure of a response that the server's end cut short.
+pub(super) fn interrupted() -> Failure {
+    Face::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE).into()
+}
+
+fn previous_not_found(id: &str) -> Face {
+    Face::bad(format!("Previous response with id '{id}' not found."))
+        .param("previous_response_id")
+        .code("previous_response_not_found")
+}
+
+fn conversation_not_found(id: &str) -> String {
+    format!("Conversation with id '{id}' not found.")
+}
+
+fn response_not_found(id: &str) -> String {
+    format!("Response with id '{id}' not found.")
 }
 
 fn item_not_found(id: &str) -> String {
@@ -136,44 +276,23 @@ fn face(fault: &Fault, context: &Context) -> Face {
         )
         .kind("requests")
         .code("rate_limit_exceeded"),
-        Fault::NoToolOutput { call_id } => Face::new(
-            StatusCode::BAD_REQUEST,
-            format!("No tool output found for function call {call_id}."),
-        )
-        .param("input"),
-        Fault::ContextTooLong { .. } => Face::new(
-            StatusCode::BAD_REQUEST,
-            "Your input exceeds the context window of this model. Please adjust your input and try \
-             again.",
-        )
-        .param("input")
-        .code("context_length_exceeded"),
-        Fault::UpstreamRefused { said } => Face::new(
-            StatusCode::BAD_REQUEST,
-            said.as_deref()
-                .unwrap_or("The model's server refused the request."),
-        ),
-        Fault::UpstreamBusy { .. } => Face::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "The model's server is at its limit. Please retry later.",
-        )
-        .kind("requests")
-        .code("rate_limit_exceeded"),
-        Fault::UpstreamDown => Face::new(
-            StatusCode::BAD_GATEWAY,
-            "The model cannot be reached at the moment.",
-        ),
-        Fault::StoreDown => Face::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The server is temporarily unable to process your request.",
-        ),
+        Fault::NoToolOutput { call_id } => {
+            let said = format!("No tool output found for function call {call_id}.");
+            Face::bad(said).param("input")
+        }
+        Fault::ContextTooLong { .. } => Face::bad(TOO_LONG)
+            .param("input")
+            .code("context_length_exceeded"),
+        Fault::UpstreamRefused { said } => Face::bad(said.as_deref().unwrap_or(REFUSED)),
+        Fault::UpstreamBusy { .. } => Face::new(StatusCode::TOO_MANY_REQUESTS, MODEL_BUSY)
+            .kind("requests")
+            .code("rate_limit_exceeded"),
+        Fault::UpstreamDown => Face::new(StatusCode::BAD_GATEWAY, MODEL_DOWN),
+        Fault::StoreDown => Face::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
         Fault::Cancelled => {
             Face::new(StatusCode::BAD_REQUEST, "The response was cancelled.").code("cancelled")
         }
-        Fault::Internal => Face::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The server had an error while processing your request. Sorry about that!",
-        ),
+        Fault::Internal => Face::new(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
     }
 }
 
@@ -309,27 +428,12 @@ fn unauthenticated(problem: CredentialProblem) -> Face {
 fn missing(noun: Noun, context: &Context) -> Face {
     let message = match noun {
         Noun::Conversation | Noun::AnchorConversation => {
-            format!(
-                "Conversation with id '{}' not found.",
-                context.params.get("conversation_id")
-            )
+            conversation_not_found(context.params.get("conversation_id"))
         }
         Noun::Item | Noun::AnchorItem => item_not_found(context.params.get("item_id")),
-        Noun::Turn => format!(
-            "Response with id '{}' not found.",
-            context.params.get("response_id")
-        ),
-        Noun::PreviousTurn => {
-            return Face::new(StatusCode::BAD_REQUEST, "Previous response not found.")
-                .param("previous_response_id")
-                .code("previous_response_not_found");
-        }
-        Noun::App => {
-            let message = "The requested model does not exist.";
-            return Face::new(StatusCode::NOT_FOUND, message)
-                .param("model")
-                .code("model_not_found");
-        }
+        Noun::Turn => response_not_found(context.params.get("response_id")),
+        Noun::PreviousTurn => return previous_not_found(""),
+        Noun::App => return no_model("The requested model does not exist."),
     };
     Face::new(StatusCode::NOT_FOUND, message)
 }

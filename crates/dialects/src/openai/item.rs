@@ -5,7 +5,8 @@ use bytes::Bytes;
 use parlance_domain::limits::ITEM_ALIAS_CHARS_MAX;
 use parlance_domain::service::ItemDraft;
 use parlance_domain::{
-    Error, Id, Item, ItemContent, ItemKind, ItemRef, ItemType, Json, Reason, Ref, Role,
+    Error, Id, Item, ItemContent, ItemId, ItemKind, ItemRef, ItemType, Json, NewItem, Reason, Ref,
+    Role,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,8 +47,7 @@ pub(super) enum Given {
     Reference(String),
 }
 
-/// The `items` of a body, none if they are absent or null. The tree is what is checked, the text what
-/// is kept.
+/// The `items` of a body, none if they are absent or null.
 pub(super) fn items(body: &Bytes, fields: &Fields<'_>) -> Result<Option<Vec<Given>>, Error> {
     let Some(items) = fields.array("items")? else {
         return Ok(None);
@@ -61,19 +61,18 @@ pub(super) fn items(body: &Bytes, fields: &Fields<'_>) -> Result<Option<Vec<Give
             },
         ));
     }
+    list(body, "items", items).map(Some)
+}
+
+/// The items of a body's list `field`. The tree is what is checked, the text what is kept.
+pub(super) fn list(body: &Bytes, field: &str, items: &[Value]) -> Result<Vec<Given>, Error> {
     let texts: Vec<Json> = serde_json::from_slice::<RawObject>(body)
         .ok()
-        .and_then(|body| serde_json::from_str(body.get("items")?.text()).ok())
+        .and_then(|body| serde_json::from_str(body.get(field)?.text()).ok())
         .unwrap_or_default();
     let read =
-        |(at, (item, text)): (usize, (&Value, &Json))| given(item, text, &format!("items[{at}]"));
-    items
-        .iter()
-        .zip(&texts)
-        .enumerate()
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map(Some)
+        |(at, (item, text)): (usize, (&Value, &Json))| given(item, text, &format!("{field}[{at}]"));
+    items.iter().zip(&texts).enumerate().map(read).collect()
 }
 
 fn given(item: &Value, text: &Json, at: &str) -> Result<Given, Error> {
@@ -273,21 +272,33 @@ fn part(role: Role, value: &Value, text: &Json, at: &str) -> Result<Json, Error>
 
 /// An item on the wire: its id, and what is kept of it.
 pub(super) fn render(item: &Item) -> Json {
-    let payload = RawObject::parse(item.content.payload.text()).unwrap_or_default();
-    let rendered = RawObject::headed([("id", text_json(&text(item)))], &payload, "");
+    rendered(&text(item), &item.content)
+}
+
+/// The same, of an item that nobody has numbered yet.
+pub(super) fn render_new(item: &NewItem) -> Json {
+    let id = id_text(item.alias.as_deref(), &item.content.kind, item.id);
+    rendered(&id, &item.content)
+}
+
+fn rendered(id: &str, content: &ItemContent) -> Json {
+    let payload = RawObject::parse(content.payload.text()).unwrap_or_default();
+    let rendered = RawObject::headed([("id", text_json(id))], &payload, "");
     Json::of(&rendered).unwrap_or_default()
 }
 
 /// An item's id on the wire.
 pub(super) fn text(item: &Item) -> String {
-    match &item.alias {
-        Some(alias) => alias.clone(),
-        None => format!(
-            "{}_{}",
-            prefix(item.content.kind.type_name()),
-            item.id.hex()
-        ),
-    }
+    id_text(item.alias.as_deref(), &item.content.kind, item.id)
+}
+
+fn id_text(alias: Option<&str>, kind: &ItemKind, id: ItemId) -> String {
+    alias.map_or_else(|| name(kind, id), str::to_owned)
+}
+
+/// The id on the wire of an item to which the client has given none.
+pub(super) fn name(kind: &ItemKind, id: ItemId) -> String {
+    format!("{}_{}", prefix(kind.type_name()), id.hex())
 }
 
 /// What a client can mean by an item's id: one of ours, if it has that form.

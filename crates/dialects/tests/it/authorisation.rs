@@ -47,6 +47,7 @@ fn names(app: &TestApp, dialect: &str, conversation: ConversationId, item: impl 
 fn body(dialect: &str, operation: &str) -> &'static str {
     match (dialect, operation) {
         ("openai", "conversation.update") => "{\"metadata\":{\"a\":\"b\"}}",
+        ("openai", "chat.complete") => "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         ("openai", "item.create") => "{\"items\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         ("dify", "chat.send") => {
             "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}"
@@ -87,7 +88,9 @@ fn request(
         .path
         .replace("{conversation_id}", conversation)
         .replace("{item_id}", item)
-        .replace("{task_id}", item);
+        .replace("{task_id}", item)
+        .replace("{model}", "default")
+        .replace("{deployment}", "default");
     let prefix = entry.mounts.first().expect("a prefix of its own");
     let user_in_query = if user.is_empty() {
         String::new()

@@ -11,6 +11,7 @@
 mod across;
 mod app;
 mod authorisation;
+mod chat;
 mod coze;
 mod coze_chats;
 mod dify;

@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
@@ -13,6 +15,9 @@ use crate::fault::Reason;
 use crate::ids::{ConversationId, Id, ItemId, Ref, SectionId, TurnId};
 use crate::json::Json;
 use crate::limits::ITEM_TYPE_CHARS_MAX;
+
+/// What a summary begins with, so that one of another server's is not taken for ours.
+const COMPACTION_MARK: &str = "parlance compaction 1\n";
 
 /// Who speaks in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,8 @@ impl ItemType {
     pub const REASONING: Self = Self(Cow::Borrowed("reasoning"));
     /// A call of a function.
     pub const FUNCTION_CALL: Self = Self(Cow::Borrowed("function_call"));
+    /// A summary of what was said before.
+    pub const COMPACTION: Self = Self(Cow::Borrowed("compaction"));
     /// What a function has given.
     pub const FUNCTION_CALL_OUTPUT: Self = Self(Cow::Borrowed("function_call_output"));
 
@@ -178,6 +185,22 @@ impl ItemContent {
             "arguments": arguments, "call_id": call_id, "name": name,
         });
         Self::typed(ItemType::FUNCTION_CALL, &payload)
+    }
+
+    /// A summary that stands for all that was said before it.
+    ///
+    /// Clients take what carries it for sealed and hand it back as it is. It is no more than encoded: whoever
+    /// has it has been given what it sums up anyway, and a seal would be one more secret to lose.
+    pub fn compaction(summary: &str) -> Self {
+        let sealed = BASE64.encode([COMPACTION_MARK, summary].concat());
+        let payload = json!({"type": "compaction", "encrypted_content": sealed});
+        Self::typed(ItemType::COMPACTION, &payload)
+    }
+
+    /// What [`Self::compaction`] has been given, read from what carries it; none if it was made by others.
+    pub fn compacted(sealed: &str) -> Option<String> {
+        let text = String::from_utf8(BASE64.decode(sealed).ok()?).ok()?;
+        text.strip_prefix(COMPACTION_MARK).map(str::to_owned)
     }
 
     fn typed(item_type: ItemType, payload: &Value) -> Self {

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AppId, ConversationId, ConversationRef, Id, Ref, TurnId};
 use crate::model::item::Native;
 use crate::model::page::{Cursor, Order};
+use crate::model::principal::Realm;
 
 /// A turn without its items.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,15 @@ impl Turn {
     /// Whether it belongs to no conversation that anybody sees.
     pub fn stands_alone(&self) -> bool {
         self.id.bits() == self.conversation.bits()
+    }
+
+    /// Among which of the principal's things its items are.
+    pub fn realm(&self) -> Realm {
+        if self.stands_alone() {
+            Realm::LoneTurns
+        } else {
+            Realm::Conversations
+        }
     }
 }
 

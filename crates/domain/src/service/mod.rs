@@ -8,6 +8,7 @@ mod conversations;
 mod erasing;
 mod holds;
 mod items;
+mod models;
 mod receipts;
 mod turns;
 
@@ -30,6 +31,7 @@ pub use conversations::{ConversationDraft, Deleted};
 pub use erasing::{EraseOrder, Erasure, Tally};
 pub use holds::{AddedHold, HoldTarget};
 pub use items::{Appended, ItemDraft};
+pub use models::{Chosen, ModelEntry};
 pub use receipts::LogExport;
 pub use turns::{
     Begun, Closing, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent,

@@ -55,11 +55,11 @@ pub(in crate::openai) async fn list(call: Call) -> Reply {
     if let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) {
         body.insert(
             "first_id".to_owned(),
-            convert::conversation_text(first).into(),
+            convert::conversation_text(first.id).into(),
         );
         body.insert(
             "last_id".to_owned(),
-            convert::conversation_text(last).into(),
+            convert::conversation_text(last.id).into(),
         );
     }
     body.insert("has_more".to_owned(), page.has_more.into());
@@ -67,7 +67,7 @@ pub(in crate::openai) async fn list(call: Call) -> Reply {
 }
 
 /// The app that `agent_name`, or `agent_id` without its version, narrows a list to.
-async fn agent(call: &Call) -> Result<Option<parlance_domain::AppId>, Error> {
+pub(super) async fn agent(call: &Call) -> Result<Option<parlance_domain::AppId>, Error> {
     let id = call
         .query
         .filled("agent_id")

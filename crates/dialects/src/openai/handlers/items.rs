@@ -1,17 +1,16 @@
 //! The items of a conversation.
 
-use parlance_domain::service::ItemDraft;
 use parlance_domain::{
-    Conflict, ConversationRef, Cursor, Error, Fault, Item, ItemFilter, ItemKind, ItemQuery,
-    ItemRef, ItemType, Noun, Page, Principal, Reason, SeqRange,
+    ConversationRef, Cursor, Error, Fault, Item, ItemFilter, ItemKind, ItemQuery, ItemRef,
+    ItemType, Noun, Page, Principal, Reason, SeqRange,
 };
 
 use crate::kit::fields::Fields;
-use crate::kit::{Call, Failure, Reply, reply};
+use crate::kit::{Call, Reply, reply};
 use crate::openai::caller::principal;
 use crate::openai::convert;
-use crate::openai::error::item_missing;
-use crate::openai::item::{self, Given};
+use crate::openai::handlers::references::{self, Place};
+use crate::openai::item;
 
 /// `POST /v1/conversations/{conversation_id}/items`.
 pub(in crate::openai) async fn create(call: Call) -> Reply {
@@ -22,45 +21,9 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
     let fields = Fields::of(&body);
     let given =
         item::items(&call.body, &fields)?.ok_or_else(|| fields.error("items", Reason::Missing))?;
-    let drafts = drafts(&call, &who, of, given).await?;
+    let drafts = references::resolve(&call, &who, Place::Conversation(of), given).await?;
     let appended = call.service.append_items(&who, of, drafts).await?;
     reply::ok(&convert::items(&appended.items, false))
-}
-
-/// The items to add: new ones as they are, references as copies of what they name.
-async fn drafts(
-    call: &Call,
-    who: &Principal,
-    of: ConversationRef,
-    given: Vec<Given>,
-) -> Result<Vec<ItemDraft>, Failure> {
-    let mut drafts = Vec::with_capacity(given.len());
-    for given in given {
-        match given {
-            Given::Reference(id) => {
-                let found = find(call, who, of, &id).await;
-                // The path does not say which one is missing.
-                drafts.push(
-                    found
-                        .map_err(|error| item_missing(error, &id))?
-                        .content
-                        .into(),
-                );
-            }
-            Given::New(draft) => {
-                // An id that the client has from us must not come to name two items.
-                let taken = match draft.alias.as_deref().and_then(item::ours) {
-                    Some(id) => exists(call, who, of, &id).await?,
-                    None => false,
-                };
-                if taken {
-                    return Err(Fault::Conflict(Conflict::DuplicateItem).into());
-                }
-                drafts.push(draft);
-            }
-        }
-    }
-    Ok(drafts)
 }
 
 /// `GET /v1/conversations/{conversation_id}/items`, with Foundry's `before` and `item_type`.
@@ -114,7 +77,12 @@ pub(in crate::openai) async fn delete(call: Call) -> Reply {
 }
 
 /// The item that a client's id names, if this dialect can show it.
-async fn find(call: &Call, who: &Principal, of: ConversationRef, id: &str) -> Result<Item, Error> {
+pub(super) async fn find(
+    call: &Call,
+    who: &Principal,
+    of: ConversationRef,
+    id: &str,
+) -> Result<Item, Error> {
     let not_found = || Error::from(Fault::NotFound(Noun::Item));
     if let Some(ours) = item::ours(id) {
         match call.service.item(who, of, &ours).await {
@@ -140,7 +108,7 @@ async fn find(call: &Call, who: &Principal, of: ConversationRef, id: &str) -> Re
     }
 }
 
-async fn exists(
+pub(super) async fn exists(
     call: &Call,
     who: &Principal,
     of: ConversationRef,
@@ -156,8 +124,8 @@ async fn exists(
     }
 }
 
-/// Where a page starts: at the item that is named, or at the place where it was.
-async fn anchor(
+/// Where a page of a conversation's items starts: at the item that is named, or at the place where it was.
+pub(super) async fn anchor(
     call: &Call,
     who: &Principal,
     of: ConversationRef,

@@ -11,7 +11,7 @@ use crate::ids::{ConversationId, ConversationRef, SectionId, TurnId};
 use crate::limits::{CONTEXT_ITEMS_MAX, CONTEXT_TURNS_MAX, PAGE_ROWS_MAX};
 use crate::model::{
     Cursor, Item, ItemContent, ItemFilter, ItemKind, ItemQuery, ItemRef, Order, Principal, Realm,
-    SeqRange, Turn,
+    Role, SeqRange, Turn,
 };
 use crate::upstream::{ModelMessage, ModelPart, ToolCall};
 
@@ -21,6 +21,8 @@ const ITEMS_AT_ONCE: u32 = if PAGE_ROWS_MAX < 200 {
 } else {
     200
 };
+/// What a model reads before a summary.
+const SUMMARY_HEAD: &str = "What was said before this, summed up:\n\n";
 /// Tokens that a message takes beside its text, and that an image is taken for.
 const MESSAGE_TOKENS: u64 = 4;
 const IMAGE_TOKENS: u64 = 800;
@@ -223,13 +225,8 @@ impl Service {
 impl Stretch {
     /// What a turn said, was asked and could read.
     fn up_to(turn: &Turn) -> Self {
-        let realm = if turn.stands_alone() {
-            Realm::LoneTurns
-        } else {
-            Realm::Conversations
-        };
         Self {
-            realm,
+            realm: turn.realm(),
             conversation: turn.conversation,
             within: SeqRange::ALL,
             section: None,
@@ -267,6 +264,11 @@ fn message(content: &ItemContent) -> Option<ModelMessage> {
                 call_id: text("call_id")?.to_owned(),
                 parts: parts(payload.get("output")),
             }),
+            "compaction" => {
+                let summary = ItemContent::compacted(text("encrypted_content")?)?;
+                let said = format!("{SUMMARY_HEAD}{summary}");
+                Some(ModelMessage::text(Role::Developer, said))
+            }
             _ => None,
         },
     }

@@ -1,6 +1,7 @@
 //! What is said in a turn, from the one that says it to those who read it.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -82,12 +83,15 @@ pub struct TurnEnd {
     pub usage: Usage,
     /// Why it failed, in words for the client, if the model's server gave any. Content.
     pub error: Option<String>,
+    /// When to try again, if the model's server had too much to do and said so.
+    pub retry_after: Option<Duration>,
     /// Whether its conversation was deleted meanwhile.
     pub is_deleted: bool,
 }
 
 impl TurnEnd {
-    pub(super) const fn of(state: TurnState, at: Timestamp) -> Self {
+    /// An end of which nothing else is known.
+    pub const fn of(state: TurnState, at: Timestamp) -> Self {
         Self {
             state,
             at,
@@ -99,6 +103,7 @@ impl TurnEnd {
                 reasoning_tokens: 0,
             },
             error: None,
+            retry_after: None,
             is_deleted: false,
         }
     }

@@ -220,6 +220,12 @@ impl Service {
             .to_owned()
     }
 
+    /// The names of the models that are configured, in the operator's order.
+    pub fn model_names(&self) -> Vec<String> {
+        let models = self.inner.ports.model.models();
+        models.into_iter().map(|model| model.name).collect()
+    }
+
     /// How much a model can read, so that there is room left to answer.
     fn tokens_to_read(&self, model: &str, draft: &TurnDraft) -> u64 {
         let context = self.inner.ports.model.model(model);

@@ -45,6 +45,8 @@ struct Answer {
     output: Output,
     /// Why there is no more, in the words of the model's server.
     error: Option<String>,
+    /// When to ask again, if the model's server said so.
+    retry_after: Option<Duration>,
 }
 
 impl Service {
@@ -110,6 +112,7 @@ impl Service {
             output: answer.output.items,
             usage: answer.output.usage,
             error: answer.error,
+            retry_after: answer.retry_after,
             ..TurnEnd::of(state, self.now())
         };
         let Some(conversation) = run.conversation else {
@@ -215,7 +218,10 @@ impl Service {
 fn failed(turn: TurnId, error: ModelError, answer: &mut Answer) -> TurnState {
     report(turn, &error);
     TurnState::Failed(match error {
-        ModelError::Busy { .. } => TurnFailure::Busy,
+        ModelError::Busy { retry_after } => {
+            answer.retry_after = retry_after;
+            TurnFailure::Busy
+        }
         ModelError::Refused { said, .. } => {
             answer.error = said.map(|said| said.message);
             TurnFailure::Refused

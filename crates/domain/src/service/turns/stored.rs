@@ -6,7 +6,7 @@ use super::TurnStream;
 use crate::clock::Timestamp;
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{ConversationId, Id, Ref, TurnId};
-use crate::model::{Item, ItemQuery, Page, Principal, Realm, SeqRange, Turn, TurnQuery, TurnState};
+use crate::model::{Item, ItemQuery, Page, Principal, SeqRange, Turn, TurnQuery, TurnState};
 use crate::store::Write;
 
 /// How often a turn that is to be forgotten is stopped first, if another begins each time.
@@ -60,7 +60,7 @@ impl Service {
             settled: false,
             ..query.clone()
         };
-        let who = owner(who, turn);
+        let who = who.in_realm(turn.realm());
         match self.items(&who, turn.conversation.into(), &query).await {
             Err(Error {
                 fault: Fault::NotFound(Noun::Conversation),
@@ -119,7 +119,7 @@ impl Service {
     ) -> Result<Option<Deleted>, Error> {
         let found = self.turn(who, turn).await?;
         if found.stands_alone() {
-            let who = owner(who, &found);
+            let who = who.in_realm(found.realm());
             let conversation = ConversationId::from_bits(found.id.bits());
             let deleted = self
                 .delete_conversation(&who, conversation.into(), requested_at)
@@ -142,15 +142,6 @@ impl Service {
         }
         Err(Fault::Conflict(Conflict::ConversationBusy).into())
     }
-}
-
-/// Whoever the items of a turn belong to.
-fn owner(who: &Principal, turn: &Turn) -> Principal {
-    who.in_realm(if turn.stands_alone() {
-        Realm::LoneTurns
-    } else {
-        Realm::Conversations
-    })
 }
 
 /// A conversation that went away meanwhile took the turn with it.

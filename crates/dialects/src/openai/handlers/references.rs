@@ -1,0 +1,115 @@
+//! Items of a body that name others.
+
+use parlance_domain::service::ItemDraft;
+use parlance_domain::{
+    Conflict, ConversationRef, Error, Fault, Item, Noun, Principal, Ref, TurnId,
+};
+
+use super::items::{exists, find};
+use crate::kit::{Call, Failure};
+use crate::openai::error::{item_missing, item_not_kept};
+use crate::openai::item::{self, Given};
+
+/// Most responses of a chain that are searched for what a body names.
+const TURNS_MAX: usize = 100;
+
+/// Where the items are that a body can name.
+#[derive(Clone, Copy)]
+pub(in crate::openai) enum Place {
+    /// In a conversation.
+    Conversation(ConversationRef),
+    /// In a response and those before it.
+    Chain(Ref<TurnId>),
+    /// Nowhere.
+    None,
+}
+
+/// The items to add: new ones as they are, references as copies of what they name.
+pub(in crate::openai) async fn resolve(
+    call: &Call,
+    who: &Principal,
+    place: Place,
+    given: Vec<Given>,
+) -> Result<Vec<ItemDraft>, Failure> {
+    let mut named = match place {
+        Place::Chain(last) => in_chain(call, who, last, &given).await?,
+        Place::Conversation(_) | Place::None => Vec::new(),
+    };
+    let mut drafts = Vec::with_capacity(given.len());
+    for given in given {
+        let draft = match (given, place) {
+            (Given::Reference(id), Place::Conversation(of)) => {
+                let found = find(call, who, of, &id).await;
+                // The path does not say which one is missing.
+                let found = found.map_err(|error| item_missing(error, &id))?;
+                found.content.into()
+            }
+            (Given::Reference(id), Place::Chain(_) | Place::None) => {
+                let at = named.iter().position(|(named, _)| *named == id);
+                let (_, found) = at
+                    .map(|at| named.swap_remove(at))
+                    .ok_or_else(|| item_not_kept(&id))?;
+                found.content.into()
+            }
+            (Given::New(draft), Place::Conversation(of)) => {
+                // An id that the client has from us must not come to name two items.
+                let taken = match draft.alias.as_deref().and_then(item::ours) {
+                    Some(id) => exists(call, who, of, &id).await?,
+                    None => false,
+                };
+                if taken {
+                    return Err(Fault::Conflict(Conflict::DuplicateItem).into());
+                }
+                draft
+            }
+            (Given::New(draft), Place::Chain(_) | Place::None) => draft,
+        };
+        drafts.push(draft);
+    }
+    Ok(drafts)
+}
+
+/// What of a chain of responses a body names, with the names.
+async fn in_chain(
+    call: &Call,
+    who: &Principal,
+    last: Ref<TurnId>,
+    given: &[Given],
+) -> Result<Vec<(String, Item)>, Error> {
+    let names = given.iter().filter_map(|given| match given {
+        Given::Reference(id) => Some(id.clone()),
+        Given::New(_) => None,
+    });
+    let (mut missing, mut found): (Vec<String>, _) = (names.collect(), Vec::new());
+    let mut next = Some(last);
+    for _ in 0..TURNS_MAX {
+        let Some(turn) = next.filter(|_| !missing.is_empty()) else {
+            break;
+        };
+        let turn = match call.service.turn(who, turn).await {
+            Ok(turn) => turn,
+            // Whether the first one is there is asked when the turn begins.
+            Err(error) if error.fault == Fault::NotFound(Noun::Turn) => break,
+            Err(error) => return Err(error),
+        };
+        let owner = who.in_realm(turn.realm());
+        let mut left = Vec::new();
+        for id in missing {
+            match find(call, &owner, turn.conversation.into(), &id).await {
+                Ok(item) => found.push((id, item)),
+                Err(Error {
+                    fault: Fault::NotFound(_),
+                    ..
+                }) => left.push(id),
+                Err(error) => return Err(error),
+            }
+        }
+        missing = left;
+        next = turn
+            .record
+            .previous
+            .filter(|_| turn.stands_alone())
+            .map(Ref::from);
+    }
+    Ok(found)
+}
