@@ -2,6 +2,7 @@
 
 import OpenAI, { AzureOpenAI, BadRequestError, NotFoundError } from "openai";
 import { equal, holds, rejects, test } from "../lib/results.mjs";
+import * as more from "./responses.mjs";
 
 const { BASE_URL, SERVER_URL, OPENAI_KEY, RUN } = process.env;
 
@@ -13,14 +14,18 @@ const openai = (user, apiKey = OPENAI_KEY) =>
     maxRetries: 0,
     defaultHeaders: user === undefined ? {} : { "x-ms-user-isolation-key": user },
   });
-const azure = (user, apiKey = OPENAI_KEY) =>
+const azureWith = (options) =>
   new AzureOpenAI({
     endpoint: SERVER_URL,
-    apiKey,
+    apiKey: OPENAI_KEY,
     apiVersion: "2025-04-01-preview",
     maxRetries: 0,
-    defaultHeaders: user === undefined ? {} : { "x-ms-user-isolation-key": user },
+    ...options,
   });
+const azure = (user, apiKey = OPENAI_KEY) => {
+  const defaultHeaders = user === undefined ? {} : { "x-ms-user-isolation-key": user };
+  return azureWith({ apiKey, defaultHeaders });
+};
 
 const KEYS = ["code", "message", "param", "type"];
 const UNKNOWN = `conv_${"0".repeat(32)}`;
@@ -160,10 +165,12 @@ async function items(name, make) {
   });
 }
 
-await conversations("OpenAI", openai);
-await items("OpenAI", openai);
-if (BASE_URL !== SERVER_URL) {
-  await conversations("AzureOpenAI", azure);
-  await items("AzureOpenAI", azure);
+const flavours = [["OpenAI", openai]];
+if (BASE_URL !== SERVER_URL) flavours.push(["AzureOpenAI", azure]);
+for (const [name, make] of flavours) {
+  await conversations(name, make);
+  await items(name, make);
+  await more.responses(name, make);
+  await more.chat(name, make);
 }
-
+if (BASE_URL !== SERVER_URL) await more.azure(azureWith);

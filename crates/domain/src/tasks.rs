@@ -36,7 +36,6 @@ impl Tasks {
     }
 
     /// Waits until nothing runs, without asking it to stop.
-    #[cfg(feature = "models")]
     pub async fn idle(&self) {
         self.tracker.close();
         self.tracker.wait().await;

@@ -106,12 +106,7 @@ fn service(store: &Arc<Sqlite>) -> anyhow::Result<Service> {
         tasks: Tasks::default(),
         notary: Arc::new(notary),
     };
-    Ok(Service::new(
-        ports,
-        Settings {
-            strict_names: false,
-        },
-    ))
+    Ok(Service::new(ports, Settings::default()))
 }
 
 /// A key for OpenAI, with what it needs.
@@ -119,7 +114,7 @@ async fn key(service: &Service) -> anyhow::Result<String> {
     let project = service.create_project(NAME).await?.context("not empty")?;
     let mode = AppMode::AdvancedChat;
     let app = service
-        .create_app(project.id, NAME, mode, "echo", None)
+        .create_app(project.id, NAME, mode, None, None)
         .await?;
     let new = NewKey {
         project: project.id,

@@ -9,11 +9,7 @@ const NAME: &str = "default";
 
 /// Makes what there has to be, and gives the text that shows it, once; none if it is there already. A
 /// first start that was killed before it had made a key is finished. `base` is the server's own URL.
-pub(crate) async fn bootstrap(
-    service: &Service,
-    model: &str,
-    base: &str,
-) -> anyhow::Result<Option<String>> {
+pub(crate) async fn bootstrap(service: &Service, base: &str) -> anyhow::Result<Option<String>> {
     let projects = service.projects().await;
     let projects = projects.context("could not read the projects")?;
     let project = match projects.as_slice() {
@@ -37,7 +33,7 @@ pub(crate) async fn bootstrap(
     let app = match apps.find(|app| app.name == NAME) {
         Some(app) => app,
         None => service
-            .create_app(project.id, NAME, AppMode::AdvancedChat, model, None)
+            .create_app(project.id, NAME, AppMode::AdvancedChat, None, None)
             .await
             .context("could not make the app")?
             .context("the app is there already")?,

@@ -17,5 +17,5 @@ mod serve;
 mod telemetry;
 mod wiring;
 
-pub use cli::{run, run_with};
+pub use cli::run;
 pub use config::Config;

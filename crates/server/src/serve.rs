@@ -12,7 +12,6 @@ use axum::routing::{any, get};
 use hyper::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parlance_domain::fault::Chain;
-use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, Service, Store, SystemClock};
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -25,11 +24,12 @@ use crate::config::Config;
 use crate::control::{Control, Upkeep};
 use crate::data_dir::DataDir;
 use crate::retention::Keeper;
-use crate::wiring::{Wired, wire};
+use crate::wiring::{Asking, Wired, wire};
 use crate::{background, bootstrap, http, receipts, telemetry};
 
 /// Serves until it is told to stop.
-pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    config.check_keys()?;
     let dir = DataDir::create(&config.data)?;
     let Some(_lock) = dir.lock()? else {
         bail!("another process is using `{}`", dir.path().display());
@@ -40,7 +40,7 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
         service,
         store,
         tasks,
-    } = wire(&config, &dir, model)?;
+    } = wire(&config, &dir, Asking::Models)?;
     recover(&*store).await?;
     if config.keyring.rekey_strict {
         // Whatever is said of deletes from here on must hold for those that a crash has left, too.
@@ -59,7 +59,7 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     };
     let control = Control::start(&dir, (service.clone(), upkeep), &config.project, &tasks)?;
     let base = format!("http://{address}");
-    if let Some(text) = bootstrap::bootstrap(&service, &config.model.name, &base).await? {
+    if let Some(text) = bootstrap::bootstrap(&service, &base).await? {
         // Directly, never through the logger: keys are in it.
         io::stdout()
             .write_all(text.as_bytes())
@@ -79,8 +79,8 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     tracing::info!(
         listen = %address,
         data = %dir.path().display(),
-        "listening on {base}; the model is `echo`, which is built in, repeats what it is told, and \
-         is not a model"
+        "listening on {base}; {}",
+        which_model(&config)?
     );
     let router = router(service, config.http.options(), metrics);
     http::serve(listener, router, &config.http, stopping).await?;
@@ -95,6 +95,26 @@ pub(crate) async fn serve(config: Config, model: Arc<dyn Model>) -> anyhow::Resu
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Which model answers, for the log.
+fn which_model(config: &Config) -> anyhow::Result<String> {
+    let name = config.default_model();
+    let servers = config.servers()?;
+    let found = servers.iter().find(|(info, _)| info.name == name);
+    let mut text = match found {
+        Some((_, server)) => format!("the model is `{name}` at {}", server.url),
+        None => {
+            "the model is `echo`, which is built in, repeats what it is told, and is not a model"
+                .to_owned()
+        }
+    };
+    let others = servers.iter().filter(|(info, _)| info.name != name);
+    let others: Vec<String> = others.map(|(info, _)| format!("`{}`", info.name)).collect();
+    if !others.is_empty() {
+        text.extend(["; by name also ", &others.join(", ")]);
+    }
+    Ok(text)
 }
 
 /// Keys and content are in memory; no dump of it may come to a file, nor another process read it.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use parlance_domain::service::Ports;
 use parlance_domain::tasks::Tasks;
-use parlance_domain::upstream::Model;
 use parlance_domain::{Clock, IdSource, Notary, Service, Settings, Store, SystemClock};
 use parlance_store::Renewal;
 use parlance_store::keyring::{Root, RootCommand, RootFile};
 use parlance_store::sqlite::{self, Keys, Sqlite};
+use parlance_upstream::Models;
+use parlance_upstream::openai_chat::{Client, OpenAiChat};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -55,8 +56,39 @@ fn notary(store: &Sqlite) -> anyhow::Result<Notary> {
     Notary::new(&salting, &signing, build).context("could not make the key that signs receipts")
 }
 
+/// Whether models are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// They are.
+    Models,
+    /// Their names are enough.
+    Nobody,
+}
+
+/// The models that are configured.
+fn models(
+    config: &Config,
+    asking: Asking,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<IdSource>,
+) -> anyhow::Result<Models> {
+    let servers = config.servers()?;
+    let is_encrypted = servers.iter().any(|(_, server)| server.url.is_encrypted());
+    let encrypts = asking == Asking::Models && is_encrypted;
+    let client = Client::new(Arc::clone(clock), Arc::clone(ids), encrypts);
+    let client = client.context("could not make the client that asks models")?;
+    let mut models = Vec::with_capacity(servers.len());
+    for (info, server) in servers {
+        let model = OpenAiChat::new(client.clone(), server).with_context(|| {
+            format!("the key of the model `{}` does not fit a header", info.name)
+        })?;
+        models.push((info, model));
+    }
+    Ok(Models::new(models))
+}
+
 /// Opens the store and puts the service over it. The directory must be locked.
-pub(crate) fn wire(config: &Config, dir: &DataDir, model: Arc<dyn Model>) -> anyhow::Result<Wired> {
+pub(crate) fn wire(config: &Config, dir: &DataDir, asking: Asking) -> anyhow::Result<Wired> {
     let durability = match config.durability {
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,
@@ -77,22 +109,25 @@ pub(crate) fn wire(config: &Config, dir: &DataDir, model: Arc<dyn Model>) -> any
         ballast_bytes: largest.saturating_mul(2).saturating_add(BALLAST_BYTES),
         ..sqlite::Options::default()
     };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids = Arc::new(IdSource::new(Arc::clone(&clock), seed()?));
+    let model = Arc::new(models(config, asking, &clock, &ids)?);
     let store = Sqlite::open(dir.path(), options)
         .with_context(|| format!("could not open the store in `{}`", dir.path().display()))?;
     let store = Arc::new(store);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tasks = Tasks::default();
     let port: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let ports = Ports {
         store: port,
         model,
-        clock: Arc::clone(&clock),
-        ids: Arc::new(IdSource::new(clock, seed()?)),
+        clock,
+        ids,
         tasks: tasks.clone(),
         notary: Arc::new(notary(&store)?),
     };
     let settings = Settings {
         strict_names: config.strict_names,
+        default_model: config.default_model().to_owned(),
     };
     Ok(Wired {
         service: Service::new(ports, settings),

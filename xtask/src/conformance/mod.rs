@@ -7,6 +7,7 @@
 
 mod baseline;
 mod kit;
+mod model;
 mod script;
 mod server;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, bail};
 use crate::stages::Outcome;
 use crate::tools::{Shop, must, say};
 use kit::{Kit, Tool};
+use model::Model;
 use script::Job;
 pub(crate) use server::Server;
 
@@ -31,6 +33,11 @@ const fn scripts(dialect: &str) -> &'static [(&'static str, Tool)] {
         b"dify" => &[("run.mjs", Tool::Node)],
         _ => &[("run.py", Tool::Python)],
     }
+}
+
+/// Whether a scripted model answers in the runs of a dialect; `echo` otherwise.
+const fn is_scripted(dialect: &str) -> bool {
+    matches!(dialect.as_bytes(), b"openai")
 }
 
 /// Where a dialect is spoken to, as baselines call it, and whether its prefix is used.
@@ -84,7 +91,8 @@ pub(crate) fn run(shop: &Shop, dialect: &str, bless: bool) -> anyhow::Result<Out
     if runnable.is_empty() {
         return Ok(missing.unwrap_or(Outcome::Failed));
     }
-    let server = Server::start(shop, dialect)?;
+    let model = is_scripted(dialect).then(Model::start).transpose()?;
+    let server = Server::start(shop, dialect, model.as_ref())?;
     let mut results = Vec::new();
     for (script, kit) in &runnable {
         for (place, prefixed) in PLACES {
@@ -93,6 +101,7 @@ pub(crate) fn run(shop: &Shop, dialect: &str, bless: bool) -> anyhow::Result<Out
                 shop,
                 kit,
                 server: &server,
+                model: model.as_ref(),
                 dialect,
                 script,
                 prefixed: *prefixed,

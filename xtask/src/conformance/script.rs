@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::kit::Kit;
+use super::model::Model;
 use super::server::Server;
 use crate::tools::{Shop, say};
 
@@ -76,14 +77,23 @@ const KEYS: &[Key] = &[
     key("OPENHANDS_KEY_BOB", "openhands", Some("bob")),
 ];
 
-/// Apps besides `default`, with their modes.
-const APPS: &[(&str, &str)] = &[("second", "advanced-chat"), ("completion", "completion")];
+/// Apps besides `default`, with their modes and what their models are told first.
+const APPS: &[(&str, &str, &str)] = &[
+    ("second", "advanced-chat", ""),
+    ("completion", "completion", ""),
+    (
+        "assistant",
+        "advanced-chat",
+        "You are the assistant of the tests.",
+    ),
+];
 
 /// A script to be run.
 pub(super) struct Job<'a> {
     pub(super) shop: &'a Shop,
     pub(super) kit: &'a Kit,
     pub(super) server: &'a Server,
+    pub(super) model: Option<&'a Model>,
     pub(super) dialect: &'a str,
     pub(super) script: &'a str,
     pub(super) prefixed: bool,
@@ -148,7 +158,7 @@ impl Job<'_> {
     }
 
     /// What a script is told: `BASE_URL` (its own dialect's), `OPENAI_URL` and so on (every
-    /// dialect's), `SERVER_URL`, and the keys.
+    /// dialect's), `SERVER_URL`, `MODEL_URL` where a scripted model answers, and the keys.
     fn variables(&self) -> anyhow::Result<Vec<(String, String)>> {
         let url = self.server.url();
         let mut variables = vec![("SERVER_URL".to_owned(), url.to_owned())];
@@ -158,6 +168,8 @@ impl Job<'_> {
             if self.prefixed { "" } else { "-root" }
         );
         variables.push(("RUN".to_owned(), run.clone()));
+        let model = self.model.map(Model::url).map(str::to_owned);
+        variables.extend(model.map(|url| ("MODEL_URL".to_owned(), url)));
         for (dialect, prefix) in PREFIXES {
             let base = if self.prefixed {
                 format!("{url}{prefix}")
@@ -169,16 +181,7 @@ impl Job<'_> {
             }
             variables.push((format!("{}_URL", dialect.to_uppercase()), base));
         }
-        let apps = self.server.command(&["apps", "list"])?;
-        for (name, mode) in APPS {
-            if !apps
-                .lines()
-                .any(|line| line.split_whitespace().next() == Some(*name))
-            {
-                self.server
-                    .command(&["apps", "create", name, "--mode", mode])?;
-            }
-        }
+        let apps = self.make_apps()?;
         let bot = apps
             .lines()
             .find(|line| line.split_whitespace().next() == Some("default"));
@@ -193,6 +196,26 @@ impl Job<'_> {
             variables.push((key.variable.to_owned(), self.key(key, &run)?));
         }
         Ok(variables)
+    }
+
+    /// Makes the apps that are not there yet, and gives the list of those that were.
+    fn make_apps(&self) -> anyhow::Result<String> {
+        let apps = self.server.command(&["apps", "list"])?;
+        let is_there = |name| {
+            let mut names = apps.lines().map(|line| line.split_whitespace().next());
+            names.any(|own| own == Some(name))
+        };
+        for (name, mode, instructions) in APPS.iter().filter(|(name, ..)| !is_there(name)) {
+            let mut words = vec!["apps", "create", name, "--mode", mode];
+            let file = self.server.folder().join("instructions");
+            let file = file.to_string_lossy();
+            if !instructions.is_empty() {
+                std::fs::write(&*file, instructions).context("could not write instructions")?;
+                words.extend(["--instructions-file", &*file]);
+            }
+            self.server.command(&words)?;
+        }
+        Ok(apps)
     }
 
     fn key(&self, key: &Key, run: &str) -> anyhow::Result<String> {

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::model::Model;
 use crate::tools::{Shop, must, output};
 
 /// Longest wait for a server's first and last words.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How the log says that a model has failed.
+const MODEL_FAILED: &str = "error=model unreachable";
 /// What the server says when it listens.
 const LISTENING: &str = "listening on ";
 
@@ -28,11 +31,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server that the conformance profile has built.
-    pub(super) fn start(shop: &Shop, task: &str) -> anyhow::Result<Self> {
+    /// Starts the server that the conformance profile has built, with this model or `echo`.
+    pub(super) fn start(shop: &Shop, task: &str, model: Option<&Model>) -> anyhow::Result<Self> {
         let binary = shop.built(super::PROFILE, "parlance");
         let folder = shop.scratch(&format!("conformance-{task}"));
-        Self::launch(binary, folder, &[])
+        let settings = model.map(|model| {
+            [
+                ("PARLANCE_MODEL_URL", model.url()),
+                ("PARLANCE_MODEL", super::model::NAME),
+            ]
+        });
+        Self::launch(binary, folder, settings.as_ref().map_or(&[], |set| set))
     }
 
     /// Starts a server in an empty folder.
@@ -154,10 +163,10 @@ impl Server {
             bail!("the server stopped with {status}: {}", self.log());
         }
         let log = self.log();
-        if let Some(line) = log
-            .lines()
-            .find(|line| line.contains("ERROR") || line.contains("panicked"))
-        {
+        // A scripted model fails on purpose.
+        let is_ours = |line: &&str| line.contains("ERROR") && !line.contains(MODEL_FAILED);
+        let is_wrong = |line: &&str| is_ours(line) || line.contains("panicked");
+        if let Some(line) = log.lines().find(is_wrong) {
             bail!("the server had an error: {line}");
         }
         Ok(())

@@ -2,30 +2,74 @@
 //!
 //! A business error is HTTP 200 with a code: coze-java reports the HTTP status instead of the code
 //! where it is another, and cozepy and coze-go read the code alone. Statuses of their own have only
-//! credentials (401, as the cloud answers off `/v3/chat`), what is no call at all (404, 405, 408, 413)
+//! credentials (401, as the cloud answers everywhere but on `/v3/chat`), what is no call at all (404, 405, 408, 413)
 //! and what is the server's fault. The codes are those of the vendor's table; 700012006 and the texts
 //! about credentials, unknown paths and missing resources were seen on the cloud.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use parlance_domain::fault::{Conflict, MalformedBody};
-use parlance_domain::{Fault, Noun, Reason};
+use parlance_domain::{Fault, Noun, Reason, TurnFailure};
 
 use super::envelope;
 use crate::kit::{Context, reply};
 
 const BAD_PARAMETER: u32 = 4000;
 const BAD_META_DATA: u32 = 4003;
+const TOO_MANY_MESSAGES: u32 = 4004;
+const HISTORY_NEEDED: u32 = 4007;
 const BAD_BOT: u32 = 4006;
 const SYSTEM_LIMIT: u32 = 4009;
 const MODEL_FAILED: u32 = 4013;
 const NO_ANSWER: u32 = 4014;
 const CHAT_RUNNING: u32 = 4016;
 const NO_PERMISSION: u32 = 4101;
+const NOT_CANCELABLE: u32 = 4104;
 const NOT_FOUND: u32 = 4200;
 const DUPLICATE: u32 = 4201;
 const INTERNAL: u32 = 5000;
 const TOKEN_INVALID: u32 = 700_012_006;
+const CHAT: &str = "/v3/chat";
+const TOKEN_INCORRECT: &str = "The token you entered is incorrect. Please check your token and try \
+    again. For more information, refer to https://coze.cn/docs/developer_guides/authentication";
+
+/// What a stream says in the end whose conversation was deleted meanwhile.
+pub(super) const DELETED: (u32, &str) = (NOT_FOUND, "The conversation was deleted.");
+/// What a stream says in the end that has got lost.
+pub(super) const LOST: (u32, &str) = (INTERNAL, "Internal server error.");
+
+/// Why a chat failed: the code, and words for where the model's server has none.
+pub(super) const fn failure(why: TurnFailure) -> (u32, &'static str) {
+    match why {
+        TurnFailure::Interrupted => (INTERNAL, "The server was stopped before the chat ended."),
+        TurnFailure::Upstream => (MODEL_FAILED, "The model did not answer, or broke off."),
+        TurnFailure::Busy => (
+            SYSTEM_LIMIT,
+            "The model is at its limit. Please try again later.",
+        ),
+        TurnFailure::Refused => (MODEL_FAILED, "The model refused the request."),
+        TurnFailure::TooLong => (NO_ANSWER, "The answer was longer than allowed."),
+        TurnFailure::Internal => LOST,
+    }
+}
+
+/// The answer to a chat that is neither streamed nor kept: nobody could ever read it.
+pub(super) fn history_needed(context: &Context) -> Response {
+    let msg = "When stream is false, auto_save_history must be true.";
+    envelope::failure(context, StatusCode::OK, HISTORY_NEEDED, msg)
+}
+
+/// The answer where a chat that is over should be canceled.
+pub(super) fn not_cancelable(context: &Context) -> Response {
+    let msg = "The chat cannot be canceled: it is not in progress.";
+    envelope::failure(context, StatusCode::OK, NOT_CANCELABLE, msg)
+}
+
+/// The answer where outputs of tools are given to a chat that does not wait for any.
+pub(super) fn no_action_required(context: &Context) -> Response {
+    let msg = "The chat does not require an action: its bot has no plugins that clients run.";
+    envelope::failure(context, StatusCode::OK, BAD_PARAMETER, msg)
+}
 
 /// The parts of an error.
 struct Face {
@@ -54,7 +98,11 @@ impl Face {
 pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let face = face(fault, context);
     let mut response = envelope::failure(context, face.status, face.code, &face.msg);
-    if let Fault::Busy { retry_after } = fault {
+    if let Fault::Busy { retry_after }
+    | Fault::UpstreamBusy {
+        retry_after: Some(retry_after),
+    } = fault
+    {
         reply::retry_after(response.headers_mut(), *retry_after);
     }
     response
@@ -75,6 +123,7 @@ fn face(fault: &Fault, context: &Context) -> Face {
             BAD_PARAMETER,
             format!("This server does not support {feature}."),
         ),
+        Fault::Unauthenticated(_) if is_chat(context) => Face::new(NO_PERMISSION, TOKEN_INCORRECT),
         Fault::Unauthenticated(_) => {
             Face::new(TOKEN_INVALID, "access token invalid").status(StatusCode::UNAUTHORIZED)
         }
@@ -112,8 +161,10 @@ fn face(fault: &Fault, context: &Context) -> Face {
                 "The messages are longer than the {tokens_max} tokens that the model can read."
             ),
         ),
-        Fault::UpstreamRefused { .. } => Face::new(MODEL_FAILED, "The model refused the request.")
-            .status(StatusCode::BAD_GATEWAY),
+        Fault::UpstreamRefused { said } => {
+            let said = said.as_deref().unwrap_or(failure(TurnFailure::Refused).1);
+            Face::new(MODEL_FAILED, said).status(StatusCode::BAD_GATEWAY)
+        }
         Fault::UpstreamBusy { .. } => Face::new(
             SYSTEM_LIMIT,
             "The model is at its limit. Please try again later.",
@@ -135,8 +186,16 @@ fn face(fault: &Fault, context: &Context) -> Face {
     }
 }
 
+/// Whether a request is one of `POST /v3/chat`, where the cloud answers a wrong token with 200.
+fn is_chat(context: &Context) -> bool {
+    context.method == Method::POST && context.path.ends_with(CHAT)
+}
+
 /// `meta_data` has a code of its own for its limits, wherever in a body it stands.
 fn code(field: &str, why: &Reason) -> u32 {
+    if field == "additional_messages" && matches!(why, Reason::TooMany { .. }) {
+        return TOO_MANY_MESSAGES;
+    }
     let typed = matches!(why, Reason::WrongType { .. });
     if !typed && field.split('.').any(|part| part == "meta_data") {
         BAD_META_DATA

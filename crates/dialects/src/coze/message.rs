@@ -6,13 +6,12 @@
 
 use parlance_domain::{
     Conversation, ConversationId, Error, Fault, Item, ItemContent, ItemKind, Json, Metadata,
-    Native, Reason, Role,
+    Native, Reason, Role, Turn,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Coze;
-use super::convert;
+use super::{Coze, call, convert};
 use crate::kit::Dialect;
 use crate::kit::fields::{Fields, kind};
 use crate::kit::raw::RawObject;
@@ -45,36 +44,46 @@ pub(super) struct Change {
     meta_data: Option<Metadata>,
 }
 
-/// The `messages` of a new conversation.
+/// The `messages` of a new conversation. Their `type` means something in chats alone.
 pub(super) fn entered(fields: &Fields<'_>) -> Result<Vec<ItemContent>, Error> {
-    let Some(messages) = fields.array("messages")? else {
+    each(fields, "messages", MESSAGES_MAX, entry)
+}
+
+/// A list of messages that a client enters, each read by `read`.
+pub(super) fn each(
+    fields: &Fields<'_>,
+    field: &str,
+    max: usize,
+    mut read: impl FnMut(&Fields<'_>) -> Result<ItemContent, Error>,
+) -> Result<Vec<ItemContent>, Error> {
+    let Some(messages) = fields.array(field)? else {
         return Ok(Vec::new());
     };
     let got = messages.len();
-    if got > MESSAGES_MAX {
-        let max = MESSAGES_MAX;
-        return Err(fields.error("messages", Reason::TooMany { max, got }));
+    if got > max {
+        return Err(fields.error(field, Reason::TooMany { max, got }));
     }
-    let read = |(at, message)| enter(message, &format!("messages[{at}]"));
+    let read = |(at, message)| {
+        let at = format!("{field}[{at}]");
+        let prefix = format!("{at}.");
+        read(&Fields::inside(object(message, &at)?, &prefix))
+    };
     messages.iter().enumerate().map(read).collect()
 }
 
-/// One of them. Only the role is required of an `EnterMessage`; its `type` means something in chats
-/// alone.
-fn enter(message: &Value, at: &str) -> Result<ItemContent, Error> {
-    let prefix = format!("{at}.");
-    let fields = Fields::inside(object(message, at)?, &prefix);
-    let role = role(&fields)?;
-    let content_type = match (content_type(&fields)?, fields.get("content")) {
+/// An `EnterMessage`, of which only the role is required.
+pub(super) fn entry(fields: &Fields<'_>) -> Result<ItemContent, Error> {
+    let role = role(fields)?;
+    let content_type = match (content_type(fields)?, fields.get("content")) {
         (Some(given), _) => given,
         (None, Some(Value::Array(_))) => OBJECT_STRING,
         (None, _) => TEXT,
     };
     let said = match fields.get("content") {
         None => Said::default(),
-        Some(content) => said(&fields, content, content_type, role)?,
+        Some(content) => said(fields, content, content_type, role)?,
     };
-    Ok(content(role, said, convert::meta_data(&fields)?.as_ref()))
+    Ok(content(role, said, convert::meta_data(fields)?.as_ref()))
 }
 
 /// The body of `message/create`.
@@ -358,6 +367,8 @@ pub(super) struct Message {
     kind: &'static str,
     content: String,
     content_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
     created_at: i64,
     updated_at: i64,
 }
@@ -398,9 +409,29 @@ impl Message {
             kind: "",
             content: kept.object.unwrap_or_else(|| item.content.text()),
             content_type,
+            reasoning_content: None,
             created_at: item.created_at().seconds(),
             updated_at: changed.seconds(),
         }
+    }
+
+    /// What a chat has said: an answer with what was thought before it, a call of a tool, what that gave.
+    /// None for what Coze does not show.
+    pub(super) fn of_chat(item: &Item, turn: &Turn, reasoning: Option<String>) -> Option<Self> {
+        let (kind, content) = match speaker(item) {
+            Some(Role::Assistant) => ("answer", item.content.text()),
+            Some(_) => return None,
+            None => call::shown(&item.content)?,
+        };
+        Some(Self {
+            bot_id: convert::decimal(turn.app),
+            chat_id: convert::decimal(turn.id),
+            role: Role::Assistant.name(),
+            kind,
+            content,
+            reasoning_content: reasoning.filter(|_| kind == "answer"),
+            ..Self::added(item, turn.conversation)
+        })
     }
 
     /// Its id on the wire.

@@ -1,16 +1,20 @@
-//! Coze's OpenAPI: conversations, their messages, and who the caller is.
+//! Coze's OpenAPI: conversations, their messages, chats (v3), and who the caller is.
 //!
 //! Sources: coze-dev/coze-sdk-gen `coze-openapi.yaml` and its copies of the vendor's pages @ 5db2f95;
 //! `cozepy` 0.20.0 and `@coze/api` 1.3.9, whose requests and parsers were measured; the table of error
 //! codes in the vendor's documentation. coze-studio, the open-source server, breaks the contracts of
 //! the vendor's own SDKs in many places and is no model here.
 
+mod ask;
+mod call;
 mod caller;
+mod chat;
 mod convert;
 mod envelope;
 mod error;
 mod handlers;
 mod message;
+mod stream;
 
 use axum::response::Response;
 use http::Method;
@@ -61,6 +65,7 @@ impl Dialect for Coze {
     fn routes() -> Vec<Route> {
         let mut routes = handlers::conversations::routes();
         routes.extend(handlers::messages::routes());
+        routes.extend(handlers::chats::routes());
         routes.extend(handlers::users::routes());
         routes
     }

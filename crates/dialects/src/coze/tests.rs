@@ -2,7 +2,7 @@ use http::{Method, StatusCode};
 use parlance_domain::fault::{Conflict, CredentialProblem, MalformedBody};
 use parlance_domain::{
     AppId, ConversationId, Fault, Id, Item, ItemContent, ItemId, ItemKind, Json, Native, Noun,
-    Principal, ProjectId, Reason, Role, SectionId, Timestamp, User,
+    Principal, ProjectId, Realm, Reason, Role, SectionId, Timestamp, User,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -75,6 +75,7 @@ fn an_account_is_a_stable_number_of_nineteen_digits_that_differs_by_project_and_
         project: ProjectId(project),
         user: User::parse(user).expect("a user"),
         app: None,
+        realm: Realm::Conversations,
     };
     let all = [who(1, ""), who(1, "alice"), who(1, "bob"), who(2, "alice")];
     let mut accounts: Vec<String> = all.iter().map(caller::account).collect();

@@ -21,6 +21,7 @@ pub(super) const INVALID_PARAM: &str = "invalid_param";
 pub(super) const BAD_REQUEST: &str = "bad_request";
 pub(super) const NOT_FOUND: &str = "not_found";
 pub(super) const INTERNAL: &str = "internal_server_error";
+const REQUEST_FAILED: &str = "completion_request_error";
 /// Dify's text for everything that is not the client's doing.
 pub(super) const INTERNAL_TEXT: &str = "Internal server error.";
 /// Dify's text for a conversation that is not there, or is not the caller's.
@@ -70,7 +71,11 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
     let face = face(fault, context);
     let mut response = envelope(face.status, face.code, &face.message);
     let headers = response.headers_mut();
-    if let Fault::Busy { retry_after } = fault {
+    if let Fault::Busy { retry_after }
+    | Fault::UpstreamBusy {
+        retry_after: Some(retry_after),
+    } = fault
+    {
         reply::retry_after(headers, *retry_after);
     } else if face.status == StatusCode::TOO_MANY_REQUESTS {
         reply::retry_after(headers, BUSY_WAIT);
@@ -132,8 +137,9 @@ fn face(fault: &Fault, context: &Context) -> Face {
             "rate_limit_error",
             "The model's server is at its limit. Please try again later.",
         ),
-        Fault::UpstreamRefused { .. } | Fault::UpstreamDown => {
-            Face::bad("completion_request_error", "Completion request failed.")
+        Fault::UpstreamRefused { said: Some(said) } => Face::bad(REQUEST_FAILED, said.as_str()),
+        Fault::UpstreamRefused { said: None } | Fault::UpstreamDown => {
+            Face::bad(REQUEST_FAILED, "Completion request failed.")
         }
         Fault::StoreDown => Face::new(
             StatusCode::SERVICE_UNAVAILABLE,

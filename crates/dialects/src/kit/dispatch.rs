@@ -139,6 +139,10 @@ impl Endpoint {
         let body = body.inspect_err(|_| context.close_connection())?;
         let query = Query::parse(parts.uri.query());
         let service = mounted.service.clone();
+        let access = match context.params.get("app") {
+            "" => access,
+            name => service.speak_for(access, name).await?,
+        };
         call(Call {
             service,
             access,

@@ -24,7 +24,8 @@ pub(crate) use route::{Call, Params, Query, Route};
 pub(crate) trait Dialect: Send + Sync + Sized + 'static {
     /// Metrics label, log field, kind of key.
     const NAME: &'static str;
-    /// The paths that are this dialect's alone, as axum patterns.
+    /// The paths that are this dialect's alone, as axum patterns. `{app}` in one is the name of the app that
+    /// is meant, in place of the key's own.
     const MOUNTS: &'static [&'static str];
     /// The first segments of its paths at the root, which it may share with others.
     const ROOT: &'static [&'static str];

@@ -19,3 +19,9 @@ pub(crate) fn response(
     let body = Body::from_stream(frames.map(Ok::<_, Infallible>));
     reply::bytes_of(StatusCode::OK, content_type, body)
 }
+
+/// A text as JSON, quotes included.
+pub(crate) fn json_text(text: &str) -> String {
+    // Writing to memory does not fail; were it to, the tree says the same.
+    serde_json::to_string(text).unwrap_or_else(|_| serde_json::Value::from(text).to_string())
+}

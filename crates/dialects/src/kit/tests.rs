@@ -29,6 +29,9 @@ fn examples() -> Vec<Fault> {
         Reason::Malformed { expected: "a UUID" },
         Reason::Exclusive { with: "other" },
         Reason::ForeignUser,
+        Reason::NotSupported {
+            what: "the tool x".to_owned(),
+        },
     ];
     let invalid = |why: Reason| Fault::Invalid {
         field: "field".to_owned(),
@@ -53,6 +56,7 @@ fn examples() -> Vec<Fault> {
         Fault::NotFound(Noun::Item),
         Fault::NotFound(Noun::AnchorItem),
         Fault::NotFound(Noun::Turn),
+        Fault::NotFound(Noun::PreviousTurn),
         Fault::NotFound(Noun::App),
         Fault::Conflict(Conflict::ConversationBusy),
         Fault::Conflict(Conflict::Held),
@@ -66,7 +70,18 @@ fn examples() -> Vec<Fault> {
         Fault::Busy {
             retry_after: Duration::from_millis(1_500),
         },
-        Fault::UpstreamRefused { status: 429 },
+        Fault::NoToolOutput {
+            call_id: "call_1".to_owned(),
+        },
+        Fault::ContextTooLong { tokens_max: 4_096 },
+        Fault::UpstreamRefused { said: None },
+        Fault::UpstreamRefused {
+            said: Some("no such model".to_owned()),
+        },
+        Fault::UpstreamBusy { retry_after: None },
+        Fault::UpstreamBusy {
+            retry_after: Some(Duration::from_millis(2_500)),
+        },
         Fault::UpstreamDown,
         Fault::StoreDown,
         Fault::Cancelled,
@@ -91,29 +106,33 @@ fn every_fault_has_an_example() {
             Reason::Malformed { .. } => 8,
             Reason::Exclusive { .. } => 9,
             Reason::ForeignUser => 10,
+            Reason::NotSupported { .. } => 11,
         },
-        Fault::MalformedBody(_) => 11,
-        Fault::Unsupported { .. } => 12,
-        Fault::Unauthenticated(_) => 13,
-        Fault::Forbidden { .. } => 14,
-        Fault::WrongMode => 15,
-        Fault::NotFound(_) => 16,
-        Fault::Conflict(_) => 17,
-        Fault::NoSuchRoute => 18,
-        Fault::MethodNotAllowed => 19,
-        Fault::BodyTooLarge { .. } => 20,
-        Fault::BodyTimeout => 21,
-        Fault::Busy { .. } => 22,
-        Fault::UpstreamRefused { .. } => 23,
-        Fault::UpstreamDown => 24,
-        Fault::StoreDown => 25,
-        Fault::Cancelled => 26,
-        Fault::Internal => 27,
+        Fault::MalformedBody(_) => 12,
+        Fault::Unsupported { .. } => 13,
+        Fault::Unauthenticated(_) => 14,
+        Fault::Forbidden { .. } => 15,
+        Fault::WrongMode => 16,
+        Fault::NotFound(_) => 17,
+        Fault::Conflict(_) => 18,
+        Fault::NoSuchRoute => 19,
+        Fault::MethodNotAllowed => 20,
+        Fault::BodyTooLarge { .. } => 21,
+        Fault::BodyTimeout => 22,
+        Fault::Busy { .. } => 23,
+        Fault::NoToolOutput { .. } => 24,
+        Fault::ContextTooLong { .. } => 25,
+        Fault::UpstreamRefused { .. } => 26,
+        Fault::UpstreamBusy { .. } => 27,
+        Fault::UpstreamDown => 28,
+        Fault::StoreDown => 29,
+        Fault::Cancelled => 30,
+        Fault::Internal => 31,
     };
     let mut places: Vec<i32> = examples().iter().map(place).collect();
     places.sort_unstable();
     places.dedup();
-    assert_eq!(places, (0..=27).collect::<Vec<i32>>());
+    assert_eq!(places, (0..=31).collect::<Vec<i32>>());
 }
 
 #[tokio::test]

@@ -117,6 +117,22 @@ pub(super) fn item_missing(error: Error, id: &str) -> Failure {
     error.into()
 }
 
+/// The failure where the model that a request names is not there.
+pub(super) fn model_missing(error: Error, name: Option<&str>) -> Failure {
+    match name {
+        Some(name) if error.fault == Fault::NotFound(Noun::App) => {
+            no_model(format!("The model '{name}' does not exist.")).into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn no_model(message: impl Into<String>) -> Face {
+    Face::new(StatusCode::NOT_FOUND, message)
+        .param("model")
+        .code("model_not_found")
+}
+
 /// A field that the vendor does not have. Live form of OpenAI's.
 pub(super) fn unknown_parameter(field: &str) -> Failure {
     Face::bad(format!("Unknown parameter: '{field}'."))
@@ -417,12 +433,7 @@ fn missing(noun: Noun, context: &Context) -> Face {
         Noun::Item | Noun::AnchorItem => item_not_found(context.params.get("item_id")),
         Noun::Turn => response_not_found(context.params.get("response_id")),
         Noun::PreviousTurn => return previous_not_found(""),
-        Noun::App => {
-            let message = "The requested model does not exist.";
-            return Face::new(StatusCode::NOT_FOUND, message)
-                .param("model")
-                .code("model_not_found");
-        }
+        Noun::App => return no_model("The requested model does not exist."),
     };
     Face::new(StatusCode::NOT_FOUND, message)
 }

@@ -1,5 +1,5 @@
-//! OpenAI's Conversations and Responses APIs, and Azure AI Foundry's, which is the same wire with other credentials,
-//! an isolation header, and lists of conversations and of responses.
+//! OpenAI's Conversations and Responses APIs, models and chat completions, and Azure AI Foundry's, which is the
+//! same wire with other paths and credentials, an isolation header, and lists of conversations and of responses.
 //!
 //! Sources: openai/openai-openapi `openapi.yaml` @ f85dbe22; `openai` for Python 3.54.0 and for Node
 //! 7.5.0; recorded traces of October 2025; Azure/azure-rest-api-specs, Foundry data plane.
@@ -24,7 +24,11 @@ pub(crate) struct OpenAi;
 
 impl Dialect for OpenAi {
     const NAME: &'static str = "openai";
-    const MOUNTS: &'static [&'static str] = &["/openai", "/api/projects/{project}/openai"];
+    const MOUNTS: &'static [&'static str] = &[
+        "/openai",
+        "/api/projects/{project}/openai",
+        "/api/projects/{project}/agents/{app}/endpoint/protocols/openai",
+    ];
     const ROOT: &'static [&'static str] = &["v1"];
     const KEY_PREFIX: &'static str = "sk-";
 
@@ -32,6 +36,12 @@ impl Dialect for OpenAi {
         // Azure's older endpoint form leaves `v1` out and says `api-version` in the query.
         let mut routes = handlers::routes!("/v1");
         routes.extend(handlers::routes!(""));
+        routes.push(Route::keyed(
+            POST,
+            "/deployments/{deployment}/chat/completions",
+            "chat.complete",
+            handlers::chat::complete,
+        ));
         routes
     }
 

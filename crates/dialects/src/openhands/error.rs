@@ -45,10 +45,11 @@ pub(super) fn render(fault: &Fault, context: &Context) -> Response {
                 .into(),
         ),
         Fault::UpstreamBusy { retry_after } => return busy(retry_after.unwrap_or(BUSY_PAUSE)),
-        Fault::UpstreamRefused { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "The model's server refused the request".into(),
-        ),
+        Fault::UpstreamRefused { said } => {
+            let said = said.as_deref();
+            let said = said.unwrap_or("The model's server refused the request");
+            (StatusCode::BAD_GATEWAY, said.into())
+        }
         Fault::UpstreamDown => (
             StatusCode::BAD_GATEWAY,
             "The model cannot be reached at the moment".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -61,14 +62,19 @@ impl TestApp {
 
     /// The same with another model.
     pub(crate) async fn with_model(model: Arc<dyn Model>) -> Self {
+        Self::with_settings(model, Settings::default()).await
+    }
+
+    /// The same with other settings too.
+    pub(crate) async fn with_settings(model: Arc<dyn Model>, settings: Settings) -> Self {
         let clock = Arc::new(ManualClock::default());
         let store: Arc<dyn Store> = Arc::new(Memory::default());
         // What is there before the test has ids from a source of its own, so that the ids that a
         // scenario shows do not depend on how many keys were made.
-        let furnish = service(&store, Arc::new(Echo), &clock, [1; 32]);
+        let furnish = service(&store, Arc::new(Echo), &clock, [1; 32], Settings::default());
         let project = create_project(&furnish, "default").await;
         let app = create_app(&furnish, &project, "default", AppMode::AdvancedChat).await;
-        let service = service(&store, model, &clock, [2; 32]);
+        let service = service(&store, model, &clock, [2; 32], settings);
         let router = mount(&service, HttpOptions::default());
         let mut test = Self {
             router,
@@ -161,12 +167,22 @@ impl TestApp {
         self.keys.iter().fold(text.to_owned(), replace)
     }
 
-    /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = match self.router.clone().oneshot(request).await {
+    /// Waits until nothing is being answered any more.
+    pub(crate) async fn settle(&self) {
+        self.service.tasks().idle().await;
+    }
+
+    /// Sends a request and gives the answer as it comes.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response {
+        match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
-        };
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         Answer {
@@ -182,6 +198,7 @@ fn service(
     model: Arc<dyn Model>,
     clock: &Arc<ManualClock>,
     seed: [u8; 32],
+    settings: Settings,
 ) -> Service {
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let ids = Arc::new(IdSource::new(Arc::clone(&clock), seed));
@@ -195,7 +212,7 @@ fn service(
             tasks,
             notary: notary(),
         },
-        Settings::default(),
+        settings,
     )
 }
 
@@ -208,8 +225,6 @@ async fn create_project(service: &Service, name: &str) -> Project {
 }
 
 async fn create_app(service: &Service, project: &Project, name: &str, mode: AppMode) -> App {
-    let made = service
-        .create_app(project.id, name, mode, "echo", None)
-        .await;
+    let made = service.create_app(project.id, name, mode, None, None).await;
     made.expect("the store answers").expect("the name is free")
 }

@@ -11,8 +11,8 @@ use parlance_domain::service::{ConversationDraft, NewKey, Ports};
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{
     App, AppMode, Batch, Clock, ConversationId, Id, IdSource, ItemContent, ItemId, ItemKind,
-    ItemType, Json, NewItem, Principal, Role, Scopes, Service, Settings, Store, TurnId, TurnState,
-    Usage, Write,
+    ItemType, Json, NewItem, Principal, Realm, Role, Scopes, Service, Settings, Store, TurnId,
+    TurnState, Usage, Write,
 };
 use parlance_store::memory::Memory;
 use parlance_testkit::ManualClock;
@@ -48,9 +48,7 @@ impl Coze {
         let project = service.create_project("p").await.unwrap().unwrap();
         let app = async |name| {
             let mode = AppMode::AdvancedChat;
-            let made = service
-                .create_app(project.id, name, mode, "echo", None)
-                .await;
+            let made = service.create_app(project.id, name, mode, None, None).await;
             made.unwrap().unwrap()
         };
         let (app, other) = (app("default").await, app("other").await);
@@ -78,6 +76,7 @@ impl Coze {
             project: self.app.project,
             user: None,
             app: None,
+            realm: Realm::Conversations,
         }
     }
 
@@ -129,6 +128,8 @@ impl Coze {
                 Write::StartTurn {
                     conversation: of,
                     turn,
+                    app: self.app.id,
+                    record: Box::default(),
                     input,
                     at: START,
                 },
@@ -137,6 +138,7 @@ impl Coze {
                     turn,
                     state: TurnState::Completed,
                     usage: Usage::default(),
+                    record: None,
                     output,
                     at: START,
                 },

@@ -3,49 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
-use futures_util::{StreamExt, stream};
 use http::{Request, StatusCode};
-use parlance_domain::upstream::{Model, ModelError, ModelEvent, ModelRequest, ModelStream};
-use parlance_domain::{Conversation, ConversationQuery, Cursor, Id, Order, Principal, Sort, User};
+use parlance_domain::{
+    Conversation, ConversationQuery, Cursor, Id, Order, Principal, Realm, Sort, User,
+};
+use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 use crate::app::{Answer, TestApp};
-
-/// A model that says two words and then waits, or breaks off.
-#[derive(Clone)]
-enum Stumbling {
-    Waits(Arc<Notify>),
-    Breaks,
-}
-
-#[async_trait]
-impl Model for Stumbling {
-    async fn answer(&self, _request: ModelRequest) -> Result<ModelStream, ModelError> {
-        let words = ["Well, ", "well"].map(|word| Ok(ModelEvent::Text(word.to_owned())));
-        let words = stream::iter(words);
-        Ok(match self.clone() {
-            Self::Waits(go_on) => {
-                let more = stream::once(async move {
-                    go_on.notified().await;
-                    Ok(ModelEvent::Text(".".to_owned()))
-                });
-                words.chain(more).boxed()
-            }
-            Self::Breaks => words
-                .chain(stream::iter([Err(ModelError::Down(None))]))
-                .boxed(),
-        })
-    }
-}
-
-async fn waiting() -> (TestApp, Arc<Notify>) {
-    let go_on = Arc::new(Notify::new());
-    let model = Stumbling::Waits(Arc::clone(&go_on));
-    (TestApp::with_model(Arc::new(model)).await, go_on)
-}
+use crate::models::{Stumbling, waiting};
 
 async fn call(app: &TestApp, key: &str, method: &str, path: &str, body: Value) -> Answer {
     let request = Request::builder()
@@ -80,6 +47,7 @@ async fn conversation_that(app: &TestApp, is: impl Fn(&Conversation) -> bool) ->
         project: app.project.id,
         user: User::parse("alice").unwrap(),
         app: None,
+        realm: Realm::Conversations,
     };
     let query = ConversationQuery {
         sort: Sort::Created,
@@ -256,13 +224,13 @@ async fn a_question_is_answered_though_nobody_listens_any_more() {
 
 #[tokio::test]
 async fn a_model_that_breaks_off_fails_the_run() {
-    let app = TestApp::with_model(Arc::new(Stumbling::Breaks)).await;
+    let app = TestApp::with_model(Arc::new(Answering(Stumbling::Breaks))).await;
     let stream = ask(&app, "streaming", "").await;
     assert_eq!(stream.status, StatusCode::OK);
     let events = events(&stream);
     let ending = ["node_finished", "workflow_finished", "error"];
     assert_eq!(names(&events)[7..], ending);
-    let said = "Run failed: the model did not answer, or broke off";
+    let said = "Run failed: [echo] Connection Error";
     assert_eq!(events[9]["message"], said);
 
     let conversation = settled(&app).await;
@@ -275,7 +243,7 @@ async fn a_model_that_breaks_off_fails_the_run() {
     for message in history["data"].as_array().unwrap() {
         assert_eq!(message["answer"], "Well, well");
         assert_eq!(message["status"], "error");
-        assert_eq!(message["error"], "the model did not answer, or broke off");
+        assert_eq!(message["error"], "[echo] Connection Error");
     }
     assert_eq!(history["data"].as_array().unwrap().len(), 2);
 }

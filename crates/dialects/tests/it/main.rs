@@ -11,10 +11,14 @@
 mod across;
 mod app;
 mod authorisation;
+mod chat;
 mod coze;
+mod coze_chats;
 mod dify;
 mod holds;
+mod models;
 mod openhands;
+mod openhands_agent;
 mod receipts;
 mod responses;
 mod root;

@@ -20,6 +20,7 @@ pub(crate) fn alice(app: &TestApp) -> Principal {
         project: app.project.id,
         user: User::parse("alice").unwrap(),
         app: None,
+        realm: parlance_domain::Realm::Conversations,
     }
 }
 

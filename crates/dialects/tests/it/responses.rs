@@ -13,18 +13,18 @@ use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, TestApp};
-use crate::script::Scripted;
+use crate::script::Directed;
 
 const RECEIPT: &str = "parlance-erasure-receipt";
 
 struct Stage {
     app: TestApp,
-    model: Scripted,
+    model: Directed,
 }
 
 impl Stage {
     async fn new() -> Self {
-        let model = Scripted::default();
+        let model = Directed::default();
         let app = TestApp::with_model(Arc::new(Answering(model.clone()))).await;
         Self { app, model }
     }

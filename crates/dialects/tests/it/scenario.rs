@@ -5,6 +5,7 @@
 //! ```text
 //! === what this step shows
 //! @advance 5s                                  (optional: the clock goes on)
+//! @settle                                      (optional: what is being answered is answered first)
 //! @keep conversation /id                       (optional: `{conversation}` is this from now on)
 //! POST /openai/v1/conversations
 //! authorization: Bearer {openai}               (keys of the TestApp, by name)
@@ -16,7 +17,8 @@
 //! {"id":"conv_..."}
 //! ```
 //!
-//! What the model answers is what the question says, if that is a script ([`Scripted`]); else it is an echo.
+//! What is asked is answered by `echo`, or as the question says ([`Directed`]); in the files named `turn.http`
+//! by [`Scripted`], so that these show the same turn in every dialect.
 //!
 //! Time and ids are fixed, so nothing is left out of the comparison. `UPDATE_FIXTURES=1` writes the
 //! answers instead of comparing them; review the difference.
@@ -31,7 +33,8 @@ use http::Request;
 use parlance_testkit::answering::Answering;
 
 use crate::app::{Answer, TestApp};
-use crate::script::Scripted;
+use crate::models::Scripted;
+use crate::script::Directed;
 
 #[tokio::test]
 async fn every_scenario_is_answered_byte_for_byte() {
@@ -40,7 +43,12 @@ async fn every_scenario_is_answered_byte_for_byte() {
     assert!(!files.is_empty(), "there are scenarios");
     for file in files {
         let expected = std::fs::read_to_string(&file).expect("a readable scenario");
-        let actual = replay(&expected).await;
+        let app = if file.ends_with("turn.http") {
+            TestApp::with_model(Arc::new(Answering(Scripted))).await
+        } else {
+            TestApp::with_model(Arc::new(Answering(Directed::default()))).await
+        };
+        let actual = replay(&app, &expected).await;
         if expected == actual {
             continue;
         }
@@ -83,21 +91,20 @@ fn scenarios(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The file as it should be: its requests with the answers that they get now.
-async fn replay(file: &str) -> String {
+async fn replay(app: &TestApp, file: &str) -> String {
     let mut steps = file.split("\n=== ");
     let head = steps.next().unwrap_or_default();
     assert!(
         head.starts_with('#'),
         "a scenario says where its facts come from"
     );
-    let app = TestApp::with_model(Arc::new(Answering(Scripted::default()))).await;
     let mut kept = Vec::new();
     let mut replayed = head.to_owned();
     for step in steps {
         let (request, _) = step
             .split_once("\n--- ")
             .unwrap_or((step.trim_end_matches('\n'), ""));
-        let answer = send(&app, request, &mut kept).await;
+        let answer = send(app, request, &mut kept).await;
         let _ = write!(replayed, "\n=== {request}\n--- {}", render(&answer));
     }
     replayed
@@ -117,6 +124,7 @@ async fn send(app: &TestApp, step: &str, kept: &mut Vec<(String, String)>) -> An
                 app.clock
                     .advance(Duration::from_secs(seconds.expect("`@advance Ns`")));
             }
+            ["@settle"] => app.settle().await,
             ["@keep", name, pointer] => keep.push((*name, *pointer)),
             _ => panic!("there is no directive `{directive}`"),
         }

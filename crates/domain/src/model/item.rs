@@ -228,6 +228,19 @@ impl ItemContent {
         }
     }
 
+    /// What the model has thought, its parts put together; empty for everything but reasoning.
+    pub fn thought(&self) -> String {
+        if self.kind != ItemKind::Typed(ItemType::REASONING) {
+            return String::new();
+        }
+        let payload = self.payload.value();
+        let parts = payload.get("content").and_then(Value::as_array);
+        let texts = parts.into_iter().flatten();
+        texts
+            .filter_map(|part| part.get("text").and_then(Value::as_str))
+            .collect()
+    }
+
     /// What `dialect` itself keeps with the item.
     pub fn native_of(&self, dialect: &str) -> Option<&Json> {
         self.native

@@ -100,6 +100,21 @@ impl Service {
         Ok(access)
     }
 
+    /// What a key gives where a request names the app that it means, by the rules of
+    /// [`Service::choose_app`].
+    pub async fn speak_for(
+        &self,
+        access: Arc<Access>,
+        app_name: &str,
+    ) -> Result<Arc<Access>, Error> {
+        let app = self.choose_app(&access, |app| app.name == app_name).await?;
+        if app.id == access.app.id {
+            return Ok(access);
+        }
+        let key = access.key.clone();
+        Ok(Arc::new(Access { key, app }))
+    }
+
     /// The app of the project that `named` accepts, else the key's own app; where names are strict,
     /// [`Fault::NotFound`] instead.
     pub async fn choose_app(

@@ -8,6 +8,7 @@ mod conversations;
 mod erasing;
 mod holds;
 mod items;
+mod models;
 mod receipts;
 mod turns;
 
@@ -30,10 +31,11 @@ pub use conversations::{ConversationDraft, Deleted};
 pub use erasing::{EraseOrder, Erasure, Tally};
 pub use holds::{AddedHold, HoldTarget};
 pub use items::{Appended, ItemDraft};
+pub use models::{Chosen, ModelEntry};
 pub use receipts::LogExport;
 pub use turns::{
-    Begun, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent, TurnStream,
-    TurnTarget,
+    Begun, Closing, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent,
+    TurnStream, TurnTarget,
 };
 
 /// How often a write is tried again when somebody else was faster.
@@ -84,6 +86,7 @@ struct Inner {
     settings: Settings,
     access: access::Cache,
     turns: turns::Registry,
+    waiting: turns::Waiting,
     /// Held by whoever signs receipts. How far their log has come, if that is known for certain.
     signing: tokio::sync::Mutex<Option<LogHead>>,
 }
@@ -92,12 +95,14 @@ impl Service {
     /// The service over these ports.
     pub fn new(ports: Ports, settings: Settings) -> Self {
         let (access, turns) = (access::Cache::default(), turns::Registry::default());
+        let waiting = turns::Waiting::default();
         Self {
             inner: Arc::new(Inner {
                 ports,
                 settings,
                 access,
                 turns,
+                waiting,
                 signing: tokio::sync::Mutex::default(),
             }),
         }

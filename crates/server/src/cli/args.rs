@@ -98,7 +98,7 @@ pub(crate) struct Serve {
     /// The model server's base URL; its key is read from `PARLANCE_MODEL_KEY`
     #[arg(long, value_name = "URL")]
     pub(crate) model_url: Option<String>,
-    /// The model that answers where an app names none [default: echo]
+    /// The model that answers where an app names none, as its server knows it [default: echo]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 }
@@ -131,9 +131,9 @@ pub(crate) enum Apps {
         #[arg(long, default_value = "advanced-chat", value_parser = clap::builder::PossibleValuesParser::new(
             parlance_domain::AppMode::ALL.map(parlance_domain::AppMode::name)))]
         mode: String,
-        /// The model that answers
-        #[arg(long, default_value = "echo", value_name = "M")]
-        model: String,
+        /// The model that answers: `echo`, or one that is configured [default: the server's]
+        #[arg(long, value_name = "M")]
+        model: Option<String>,
         /// A file with what the model is told first
         #[arg(long, value_name = "F")]
         instructions_file: Option<PathBuf>,

@@ -4,16 +4,12 @@ mod args;
 mod restore;
 mod verify;
 
-use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use parlance_domain::upstream::Model;
-use parlance_upstream::Echo;
 
 use crate::config::{Config, Overrides};
 use crate::control::{self, Command as Wanted, HoldAction, Refusal};
@@ -25,16 +21,10 @@ const WRONG_USAGE: u8 = 2;
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    run_with(std::env::args_os(), Arc::new(Echo))
-}
-
-/// Runs a command line, the program's name before its words, where this model answers: for programs
-/// that bring one of their own. Ends the process where the words cannot be read.
-pub fn run_with(words: impl IntoIterator<Item = OsString>, model: Arc<dyn Model>) -> ExitCode {
-    let cli = Cli::parse_from(words);
+    let cli = Cli::parse();
     let done = match cli.command {
-        None => run_server(&cli.serve, model),
-        Some(Command::Serve(args)) => run_server(&args, model),
+        None => run_server(&cli.serve),
+        Some(Command::Serve(args)) => run_server(&args),
         Some(Command::Receipts {
             command: Receipts::Verify(args),
         }) => verify::verify(&args),
@@ -58,7 +48,7 @@ pub fn run_with(words: impl IntoIterator<Item = OsString>, model: Arc<dyn Model>
     ExitCode::from(code)
 }
 
-fn run_server(args: &args::Serve, model: Arc<dyn Model>) -> anyhow::Result<()> {
+fn run_server(args: &args::Serve) -> anyhow::Result<()> {
     let config = load(&args.common, |overrides| {
         overrides.listen.clone_from(&args.listen);
         overrides.model_url.clone_from(&args.model_url);
@@ -71,7 +61,7 @@ fn run_server(args: &args::Serve, model: Arc<dyn Model>) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start the runtime")?;
-    runtime.block_on(serve::serve(config, model))
+    runtime.block_on(serve::serve(config))
 }
 
 fn run_command(command: Command) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Configuration: one structure, one precedence. Flags win over the environment, the environment
 //! over the file, the file over the defaults. What nobody knows is an error.
 
+mod models;
 mod settings;
 
 use std::num::NonZeroUsize;
@@ -10,7 +11,8 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub(crate) use settings::{Durability, Http, KeyringSettings, Log, LogFormat, Model, Retention};
+use models::{Model, Models};
+pub(crate) use settings::{Durability, Http, KeyringSettings, Log, LogFormat, Retention};
 
 /// The file that is read if it is there and no other is named.
 const FILE_DEFAULT: &str = "parlance.toml";
@@ -37,8 +39,10 @@ pub struct Config {
     pub(crate) strict_names: bool,
     /// Threads that answer requests, beside the one that writes.
     pub(crate) workers: NonZeroUsize,
-    /// The model.
-    pub(crate) model: Model,
+    /// The model that answers where an app names none.
+    model: Model,
+    /// More models, by name.
+    models: Models,
     /// Where keys are kept.
     pub(crate) keyring: KeyringSettings,
     /// How long conversations are kept that nobody changes.
@@ -62,6 +66,7 @@ impl Default for Config {
             // The writer and the kernel need cores too: on two, one worker is faster than two.
             workers: NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN),
             model: Model::default(),
+            models: Models::default(),
             keyring: KeyringSettings::default(),
             retention: Retention::default(),
             http: Http::default(),
@@ -89,7 +94,9 @@ impl Config {
     )]
     pub(crate) fn load(flags: &Overrides) -> anyhow::Result<Self> {
         let ours = |(name, _): &(String, String)| name.starts_with(ENV_PREFIX);
-        Self::from_parts(flags, std::env::vars().filter(ours))
+        let mut config = Self::from_parts(flags, std::env::vars().filter(ours))?;
+        config.read_keys(|name| std::env::var(name).ok())?;
+        Ok(config)
     }
 
     fn from_parts(
@@ -132,12 +139,7 @@ impl Config {
                 self.store
             );
         }
-        if self.model.url.is_some() || self.model.name != "echo" {
-            bail!(
-                "models other than the built-in `echo` are not in this version: remove \
-                 `model.url` and set `model.name = \"echo\"`"
-            );
-        }
+        self.servers()?;
         self.keyring.check()
     }
 }

@@ -28,6 +28,11 @@ const PATHS: &[&str] = &[
     "model.url",
     "model.name",
     "model.key",
+    "model.key_env",
+    "model.context_tokens",
+    "model.first_byte_timeout_s",
+    "model.idle_timeout_s",
+    "model.output_limit",
     "keyring.mirror",
     "keyring.root_command",
     "retention.days",
@@ -70,6 +75,9 @@ pub(super) fn value_of(path: &str, text: &str) -> Value {
     let read = match path {
         "strict_names" | "keyring.rekey_strict" => text.parse().map(Value::Boolean).ok(),
         "workers"
+        | "model.context_tokens"
+        | "model.first_byte_timeout_s"
+        | "model.idle_timeout_s"
         | "retention.days"
         | "keyring.rekey_minutes"
         | "http.body_bytes_max"
@@ -112,31 +120,21 @@ pub(crate) enum Durability {
     Process,
 }
 
-/// The model that answers.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Model {
-    /// The model server's base URL.
-    pub(crate) url: Option<String>,
-    /// The model's name.
-    pub(crate) name: String,
-    /// The model server's key.
-    pub(crate) key: Option<Hidden>,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            url: None,
-            name: "echo".to_owned(),
-            key: None,
-        }
-    }
-}
-
 /// A secret setting.
 #[derive(Clone)]
 pub(crate) struct Hidden(Secret);
+
+impl Hidden {
+    /// Hides `text`.
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(Secret::new(text))
+    }
+
+    /// The secret.
+    pub(crate) const fn secret(&self) -> &Secret {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,7 +144,7 @@ impl fmt::Debug for Hidden {
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 

@@ -1,3 +1,5 @@
+use parlance_upstream::openai_chat::OutputLimit;
+
 use super::*;
 
 fn load(file: &str, env: &[(&str, &str)], flags: &Overrides) -> anyhow::Result<Config> {
@@ -40,6 +42,11 @@ fn every_setting_can_be_set_by_its_variable() {
         ("PARLANCE_DURABILITY", "process"),
         ("PARLANCE_MODEL", "echo"),
         ("PARLANCE_MODEL_KEY", "secret"),
+        ("PARLANCE_MODEL_KEY_ENV", "KEY"),
+        ("PARLANCE_MODEL_CONTEXT_TOKENS", "8192"),
+        ("PARLANCE_MODEL_FIRST_BYTE_TIMEOUT_S", "30"),
+        ("PARLANCE_MODEL_IDLE_TIMEOUT_S", "30"),
+        ("PARLANCE_MODEL_OUTPUT_LIMIT", "max_completion_tokens"),
         ("PARLANCE_WORKERS", "3"),
         ("PARLANCE_KEYRING_MIRROR", "/mnt/keys"),
         ("PARLANCE_KEYRING_ROOT_COMMAND", "keeper --for parlance"),
@@ -74,11 +81,7 @@ fn what_nobody_knows_is_an_error() {
 
 #[test]
 fn what_is_not_in_this_version_is_an_error_that_says_so() {
-    for file in [
-        "store = \"postgres://h/d\"",
-        "store = \"oracle\"",
-        "model.url = \"http://h\"",
-    ] {
+    for file in ["store = \"postgres://h/d\"", "store = \"oracle\""] {
         load(file, &[], &Overrides::default()).expect_err(file);
     }
 }
@@ -150,4 +153,129 @@ fn the_root_key_is_renewed_every_hour_where_it_can_be_and_not_said_to_be_elsewhe
             "{error}"
         );
     }
+}
+
+#[test]
+fn models_are_configured_by_name_in_the_order_of_the_file() {
+    let file = "\
+        [model]\nurl = \"http://h:1\"\nname = \"main\"\nkey = \"k\"\ncontext_tokens = 8192\n\
+        [models.zeta]\nurl = \"https://api.openai.com/v1/\"\nname = \"gpt\"\n\
+        [models.\"alpha-1.5\"]\nurl = \"http://h:2/api/v3\"\nfirst_byte_timeout_s = 9\n\
+        idle_timeout_s = 8\noutput_limit = \"max_completion_tokens\"";
+    let config = load(file, &[], &Overrides::default()).expect("a configuration");
+    assert_eq!(config.default_model(), "main");
+    let servers = config.servers().expect("servers");
+    let shown: Vec<_> = servers
+        .iter()
+        .map(|(info, server)| {
+            let waits = (
+                server.patience.first_byte.as_secs(),
+                server.patience.idle.as_secs(),
+            );
+            (
+                (info.name.as_str(), info.context_tokens),
+                (
+                    server.url.to_string(),
+                    server.name.as_str(),
+                    server.key.is_some(),
+                ),
+                (
+                    waits,
+                    server.output_limit == OutputLimit::MaxCompletionTokens,
+                ),
+            )
+        })
+        .collect();
+    let url = str::to_owned;
+    let expected = [
+        (
+            ("main", Some(8192)),
+            (url("http://h:1/v1"), "main", true),
+            ((300, 120), false),
+        ),
+        (
+            ("zeta", None),
+            (url("https://api.openai.com/v1"), "gpt", false),
+            ((300, 120), true),
+        ),
+        (
+            ("alpha-1.5", None),
+            (url("http://h:2/api/v3"), "alpha-1.5", false),
+            ((9, 8), true),
+        ),
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_default_model_is_echo_or_one_that_is_configured() {
+    let one = "[models.one]\nurl = \"http://h\"";
+    for (file, flags, default) in [
+        ("", (None, None), "echo"),
+        ("", (None, Some("echo")), "echo"),
+        ("", (Some("http://h"), Some("m")), "m"),
+        (one, (None, None), "echo"),
+        (one, (None, Some("one")), "one"),
+    ] {
+        let flags = Overrides {
+            model_url: flags.0.map(str::to_owned),
+            model_name: flags.1.map(str::to_owned),
+            ..Overrides::default()
+        };
+        let config = load(file, &[], &flags).expect(file);
+        assert_eq!(config.default_model(), default, "{file} {flags:?}");
+    }
+}
+
+#[test]
+fn models_that_cannot_be_asked_are_refused_and_it_is_said_why() {
+    for (file, why) in [
+        ("model.url = \"http://h\"", "`model.url` needs `model.name`"),
+        (
+            "model = { url = \"http://h\", name = \"echo\" }",
+            "`model.url` needs `model.name`",
+        ),
+        ("model = { url = \"h:80\", name = \"m\" }", "`http://`"),
+        ("model.name = \"gpt\"", "there is no model `gpt`"),
+        ("models.a = { url = \"http://h?x\" }", "the model `a`"),
+        ("models.a = {}", "`a` needs an `url`"),
+        ("models.a = { url = \"http://h\", colour = 1 }", "colour"),
+        (
+            "models.a = { url = \"http://h\", idle_timeout_s = 0 }",
+            "idle_timeout_s",
+        ),
+        ("models.echo = { url = \"http://h\" }", "`echo` is built in"),
+        (
+            "model = { url = \"http://h\", name = \"a\" }\nmodels.a = { url = \"http://h\" }",
+            "two models",
+        ),
+    ] {
+        let error = load(file, &[], &Overrides::default()).expect_err(file);
+        let shown = format!("{error:#}");
+        assert!(shown.contains(why), "{file}: {shown}");
+    }
+}
+
+#[test]
+fn a_key_may_stand_in_a_variable_and_is_missed_by_whoever_needs_it() {
+    let file = "models.a = { url = \"http://h\", key_env = \"A_KEY\" }";
+    let read = |file: &str, value: Option<&str>| {
+        let mut config = load(file, &[], &Overrides::default()).expect(file);
+        let variable = |name: &str| value.filter(|_| name == "A_KEY").map(str::to_owned);
+        config.read_keys(variable).map(|()| config)
+    };
+    let config = read(file, Some("hush")).expect("a key");
+    let key = config.servers().expect("servers")[0].1.key.clone();
+    assert_eq!(key.expect("a key").expose(), "hush");
+    config.check_keys().expect("it is there");
+    for missing in [None, Some("")] {
+        let config = read(file, missing).expect("a configuration");
+        let error = config.check_keys().expect_err("it is missing").to_string();
+        assert!(
+            error.contains("`A_KEY`") && error.contains("`a`"),
+            "{error}"
+        );
+    }
+    let both = "models.a = { url = \"http://h\", key_env = \"A_KEY\", key = \"k\" }";
+    read(both, None).expect_err("one of them is too much");
 }

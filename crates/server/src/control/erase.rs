@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parlance_dialects::DIALECTS;
+use parlance_domain::model::Realm;
 use parlance_domain::service::{Deleted, EraseOrder, Erasure, Tally};
 use parlance_domain::{Conflict, ConversationRef, Error, Fault, Principal, Project, Service, User};
 
@@ -132,6 +133,7 @@ const fn owner(project: &Project, user: Option<User>) -> Principal {
         project: project.id,
         user,
         app: None,
+        realm: Realm::Conversations,
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn execute(
             instructions,
         } => {
             let project = find_project(service, &named(&project)).await?;
-            create_app(service, &project, &name, &mode, &model, instructions).await
+            create_app(service, &project, &name, &mode, model, instructions).await
         }
         Command::ListApps { project } => {
             list_apps(service, &find_project(service, &named(&project)).await?).await
@@ -113,18 +113,22 @@ async fn create_app(
     project: &Project,
     name: &str,
     mode: &str,
-    model: &str,
+    model: Option<String>,
     instructions: Option<String>,
 ) -> Result<String, Refusal> {
     check_name(name)?;
     let mode =
         AppMode::parse(mode).ok_or_else(|| Refusal::usage(format!("there is no mode `{mode}`")))?;
-    if model != "echo" {
-        let message = format!("there is no model `{model}`: this version has `echo` alone");
+    let names = service.model_names();
+    if let Some(model) = model.as_ref().filter(|model| !names.contains(model)) {
+        let message = format!(
+            "there is no model `{model}`: configured are {}",
+            names.join(", ")
+        );
         return Err(Refusal::failed(message));
     }
     match service
-        .create_app(project.id, name, mode, model, instructions)
+        .create_app(project.id, name, mode, model.as_deref(), instructions)
         .await
         .map_err(failed)?
     {
@@ -141,16 +145,17 @@ async fn list_apps(service: &Service, project: &Project) -> Result<String, Refus
     Ok(apps.iter().map(show_app).collect())
 }
 
-/// One line: name, mode, model, and the app's id in every dialect's form.
+/// One line: name, mode, model (`-` is the server's default), and the app's id in every dialect's form.
 fn show_app(app: &App) -> String {
     let ids = DIALECTS
         .iter()
         .map(|entry| format!("{}={}", entry.name, (entry.app)(app.id)));
     let ids: Vec<String> = ids.collect();
+    let model = app.model.as_deref().unwrap_or("-");
     let mut text = String::new();
     line(
         &mut text,
-        &[&app.name, app.mode.name(), &app.model, &ids.join("  ")],
+        &[&app.name, app.mode.name(), model, &ids.join("  ")],
     );
     text
 }

@@ -17,12 +17,11 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use parlance_domain::service::LogExport;
-use parlance_upstream::Echo;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::wiring::wire;
+use crate::wiring::{Asking, wire};
 
 pub(crate) use erase::Erasing;
 pub(crate) use execute::time;
@@ -43,7 +42,7 @@ pub(crate) enum Command {
         project: Option<String>,
         name: String,
         mode: String,
-        model: String,
+        model: Option<String>,
         instructions: Option<String>,
     },
     /// List a project's apps.
@@ -211,7 +210,7 @@ pub(crate) async fn carry_out(
         let output = keeping::audit_without_server(config, &dir, also)?;
         return print_all(output, &mut Screen::new(out)).await;
     }
-    let wired = wire(config, &dir, Arc::new(Echo))?;
+    let wired = wire(config, &dir, Asking::Nobody)?;
     let upkeep = Upkeep {
         store: Arc::clone(&wired.store),
         stopping: wired.tasks.stopping(),

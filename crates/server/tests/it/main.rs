@@ -14,6 +14,7 @@ mod crash;
 mod erasing;
 mod listener;
 mod model;
+mod models;
 mod process;
 mod receipt_log;
 mod receipts;

@@ -1,30 +1,22 @@
 //! A model whose words the tests say, one by one: what a stream shows depends on no clock.
 
-use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
-use parlance_domain::upstream::{Model, ModelError, ModelEvent, ModelRequest, ModelStream};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::process::{PATIENCE, Place, Server, wait_until};
 
-/// Where the model gets its words from, and where the server's data are.
-const WORDS_FROM: &str = "WORDS_FROM";
-const DATA_IN: &str = "DATA_IN";
-/// The path of [`this_program_is_a_server_where_it_is_told_so`].
-const SERVER: &str = "model::this_program_is_a_server_where_it_is_told_so";
+/// What every answer begins with. It ends with the connection.
+const HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+/// What a whole answer ends with.
+const DONE: &[u8] = b"data: [DONE]\n\n";
 
-/// Where the model of a server asks for its words.
+/// Where a server asks its model.
 pub(crate) struct Words {
     listener: TcpListener,
 }
 
-/// One answer of the model.
+/// One answer of the model, whole when it is dropped.
 pub(crate) struct Call {
     stream: TcpStream,
 }
@@ -36,18 +28,11 @@ impl Words {
         Self { listener }
     }
 
-    /// Starts a server whose model asks here.
+    /// Starts a server whose model is here.
     pub(crate) fn serve(&self, place: &Place) -> Server {
-        let program = std::env::current_exe().expect("this program");
         let address = self.listener.local_addr().expect("an address");
-        let mut command = Command::new(program);
-        command
-            .args(["--exact", SERVER, "--nocapture"])
-            .env_clear()
-            .env(WORDS_FROM, address.to_string())
-            .env(DATA_IN, place.data())
-            .stdin(Stdio::null());
-        place.start(command)
+        let url = format!("http://{address}");
+        place.serve(&[("PARLANCE_MODEL_URL", &url), ("PARLANCE_MODEL", "told")])
     }
 
     /// The next answer that the model begins.
@@ -60,15 +45,23 @@ impl Words {
         let (stream, _) = accepted.expect("a connection");
         stream.set_nonblocking(false).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Call { stream }
+        read_request(&stream);
+        let mut call = Call { stream };
+        call.write(HEAD);
+        call
     }
 }
 
 impl Call {
     /// The model says this.
     pub(crate) fn say(&mut self, word: &str) {
-        let line = format!("{word}\n");
-        self.stream.write_all(line.as_bytes()).expect("it is heard");
+        self.write(&format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{word}\"}}}}]}}\n\n"
+        ));
+    }
+
+    fn write(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).expect("it is heard");
     }
 
     /// Waits until nobody hears the model any more.
@@ -79,44 +72,24 @@ impl Call {
     }
 }
 
-/// Says what it is told, a line at a time, until there is no more.
-struct Told {
-    address: String,
-}
-
-#[async_trait]
-impl Model for Told {
-    async fn answer(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
-        let stream = tokio::net::TcpStream::connect(&self.address).await;
-        let stream = stream.map_err(|error| ModelError::Down(Some(error.into())))?;
-        let lines = BufReader::new(stream).lines();
-        let next = |mut lines: tokio::io::Lines<BufReader<_>>| async {
-            let line = lines.next_line().await.transpose()?;
-            let event = line
-                .map(ModelEvent::Text)
-                .map_err(|error| ModelError::Down(Some(error.into())));
-            Some((event, lines))
-        };
-        Ok(stream::unfold(lines, next).boxed())
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Nobody may hear it any more.
+        drop(self.stream.write_all(DONE));
     }
 }
 
-/// No test of its own: [`Words::serve`] starts the program of the tests again with this name, so that
-/// the whole server runs in a process of its own, with a model that the binary does not have.
-#[test]
-fn this_program_is_a_server_where_it_is_told_so() {
-    let (Some(words), Some(data)) = (std::env::var_os(WORDS_FROM), std::env::var_os(DATA_IN))
-    else {
-        return;
-    };
-    let address = words.into_string().expect("an address");
-    let line: [OsString; 6] = [
-        "parlance".into(),
-        "serve".into(),
-        "--listen".into(),
-        "127.0.0.1:0".into(),
-        "--data".into(),
-        data,
-    ];
-    parlance_server::run_with(line, Arc::new(Told { address }));
+/// Reads a request to its end.
+fn read_request(stream: &TcpStream) {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while line != "\r\n" {
+        line.clear();
+        reader.read_line(&mut line).expect("a head");
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a length");
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("a body");
 }

@@ -41,12 +41,7 @@ impl Place {
 
     /// Starts a server, with these variables, and waits until it listens.
     pub(crate) fn serve(&self, env: &[(&str, &str)]) -> Server {
-        self.start(self.command(env))
-    }
-
-    /// Starts a server by a command, and waits until it listens.
-    pub(crate) fn start(&self, command: Command) -> Server {
-        let (server, mut stderr) = self.launch(command);
+        let (server, mut stderr) = self.launch(self.command(env));
         let written = Arc::clone(&server.log);
         std::thread::spawn(move || {
             let mut line = String::new();

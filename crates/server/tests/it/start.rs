@@ -79,7 +79,7 @@ async fn unfinished(place: &Place, with_app: bool) {
             project: id,
             name,
             mode: AppMode::AdvancedChat,
-            model: "echo".to_owned(),
+            model: None,
             instructions: None,
             created_at,
         }));

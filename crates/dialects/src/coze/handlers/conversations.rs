@@ -175,7 +175,7 @@ fn name(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Error> {
 }
 
 /// Whether an app is the bot of that id.
-fn is(bot: &str) -> impl Fn(&App) -> bool + Send {
+pub(super) fn is(bot: &str) -> impl Fn(&App) -> bool + Send {
     let bot: Option<u64> = bot.parse().ok();
     move |app| bot == Some(app.id.decimal())
 }

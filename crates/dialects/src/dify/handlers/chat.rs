@@ -13,7 +13,7 @@ use parlance_domain::service::{
 };
 use parlance_domain::{
     App, ConversationId, ConversationRef, Error, Fault, Id, ItemContent, ItemId, Native, Noun,
-    Principal, Reason, Role, Service, TurnFailure, TurnId, TurnState,
+    Principal, Reason, Role, Service, TurnId,
 };
 use serde_json::{Map, Value, json};
 
@@ -166,9 +166,9 @@ impl Asked {
         while let Some(event) = self.turn.next().await {
             match event {
                 TurnEvent::Piece {
-                    kind: PieceKind::Text | PieceKind::Refusal,
+                    kind: PieceKind::Text | PieceKind::Refusal | PieceKind::Reasoning,
                     ..
-                } => self.timing.text(self.service.now()),
+                } => self.timing.piece(self.service.now()),
                 TurnEvent::Begun(_) | TurnEvent::Piece { .. } | TurnEvent::Done(_) => {}
                 TurnEvent::Ended(end) => return self.blocking(&end).await,
             }
@@ -177,10 +177,11 @@ impl Asked {
     }
 
     async fn blocking(&self, end: &TurnEnd) -> Reply {
-        match ending(end) {
+        match Ending::of(end) {
             Ending::Completed | Ending::Stopped => {}
             Ending::Failed(why) => {
-                let said = format!("{}{}", run::RUN_FAILED, run::failure(why));
+                let why = run::failure(why, &self.turn.model, end.error.as_deref());
+                let said = format!("{}{why}", run::RUN_FAILED);
                 let code = error::INVALID_PARAM;
                 return Ok(error::envelope(StatusCode::BAD_REQUEST, code, &said));
             }
@@ -194,7 +195,7 @@ impl Asked {
             "conversation_id": self.conversation.dashed(),
             "mode": self.app.mode.name(),
             "answer": end.text(),
-            "metadata": self.timing.metadata(end.usage, self.service.now()),
+            "metadata": self.timing.metadata(end, self.service.now()),
             "created_at": self.message.made_at().seconds(),
         })))
     }
@@ -254,29 +255,13 @@ impl Asked {
             let Ok(event) = tokio::time::timeout(PING_EVERY, self.turn.next()).await else {
                 return PING.to_owned();
             };
-            return match event {
-                Some(TurnEvent::Piece {
-                    kind: PieceKind::Text | PieceKind::Refusal,
-                    text,
-                }) => encoder.text(&text, self.service.now()),
-                Some(TurnEvent::Begun(_) | TurnEvent::Piece { .. } | TurnEvent::Done(_)) => {
-                    continue;
-                }
-                Some(TurnEvent::Ended(end)) => encoder.end(ending(&end), &end, self.service.now()),
+            let frames = match event {
+                Some(event) => encoder.take(&event, self.service.now()),
                 None => encoder.lost(),
             };
+            if !frames.is_empty() {
+                return frames;
+            }
         }
-    }
-}
-
-/// How the run ended.
-fn ending(end: &TurnEnd) -> Ending {
-    match end.state {
-        // Dify reports an answer that was cut off as it does a whole one.
-        TurnState::Completed | TurnState::Incomplete(_) => Ending::Completed,
-        TurnState::Failed(why) => Ending::Failed(why),
-        TurnState::Running => Ending::Failed(TurnFailure::Internal),
-        TurnState::Cancelled if end.is_deleted => Ending::Deleted,
-        TurnState::Cancelled => Ending::Stopped,
     }
 }

@@ -117,7 +117,10 @@ pub(super) fn render(message: &Message, of: &Conversation, turns: &[Turn]) -> Va
     let usage = turn.map(|turn| turn.usage).unwrap_or_default();
     let latency = turn.and_then(|turn| Some(run::seconds(turn.started_at, turn.finished_at?)));
     let error = turn.and_then(|turn| match turn.state {
-        TurnState::Failed(why) => Some(run::failure(why)),
+        TurnState::Failed(why) => {
+            let record = &turn.record;
+            Some(run::failure(why, &record.model, record.error.as_deref()))
+        }
         TurnState::Running
         | TurnState::Completed
         | TurnState::Incomplete(_)

@@ -1,18 +1,20 @@
 //! Turns what happens in a turn into the events of Dify's stream: a pure state machine.
 //!
-//! The flow is Dify's smallest, start -> llm -> answer. Order as since 1.13.1, `message_end` before
+//! The flow is Dify's smallest, start -> llm -> answer; its model's node tells what the model thinks apart
+//! from the answer (`reasoning_format: separated`). Order as since 1.13.1, `message_end` before
 //! `workflow_finished`; where Dify's reader stops too early to see what its documentation promises
 //! (the `error` after a failure, the `message_end` after a stop), the documentation is followed.
 //!
 //! Invariant: the first frame is a ping, `message` comes between `workflow_started` and
 //! `message_end`, and after the ending nothing comes any more.
 
-use parlance_domain::service::TurnEnd;
-use parlance_domain::{Timestamp, Usage};
+use parlance_domain::service::{PieceKind, TurnEnd, TurnEvent};
+use parlance_domain::{ItemKind, ItemType, Timestamp, TurnFailure, Usage};
 use serde_json::{Map, Value, json};
 
 use super::error;
-use super::run::{self, Ending, Timing};
+use super::run::{self, Ending, LLM, Timing};
+use crate::kit::sse::json_text;
 
 /// What is sent first, and after each silence.
 pub(super) const PING: &str = "event: ping\n\n";
@@ -48,7 +50,7 @@ impl Node {
     const fn id(self) -> &'static str {
         match self {
             Self::Start => "start",
-            Self::Llm => "llm",
+            Self::Llm => LLM,
             Self::Answer => "answer",
         }
     }
@@ -76,7 +78,7 @@ struct Outcome {
     inputs: Value,
     process_data: Value,
     outputs: Value,
-    error: Option<&'static str>,
+    error: Option<String>,
     usage: Option<Usage>,
     since: Timestamp,
 }
@@ -90,19 +92,29 @@ pub(super) struct Encoder {
     /// The flow's inputs, `sys.` variables included.
     inputs: Value,
     timing: Timing,
+    /// The event of a piece of the answer, up to the piece.
+    before: String,
     over: bool,
 }
+
+/// What the event of a piece of the answer ends with.
+const AFTER: &str = ",\"from_variable_selector\":[\"llm\",\"text\"]}\n\n";
 
 impl Encoder {
     /// An encoder for a run that begins at `started`. `created_at` is its message's.
     pub(super) fn new(names: Names, created_at: i64, started: Timestamp, inputs: Value) -> Self {
-        Self {
+        let mut encoder = Self {
             names,
             created_at,
             inputs,
             timing: Timing::new(started),
+            before: String::new(),
             over: false,
-        }
+        };
+        let message = encoder.event("message", json!({"id": encoder.names.message}));
+        let open = message.trim_end().trim_end_matches('}');
+        encoder.before = format!("{open},\"answer\":");
+        encoder
     }
 
     /// Whether the ending has been written.
@@ -138,32 +150,44 @@ impl Encoder {
         .concat()
     }
 
-    /// A piece of the answer.
-    pub(super) fn text(&mut self, text: &str, at: Timestamp) -> String {
-        self.timing.text(at);
-        let message = json!({
-            "id": self.names.message,
-            "answer": text,
-            "from_variable_selector": [Node::Llm.id(), "text"],
-        });
-        self.event("message", message)
+    /// What an event says to clients; nothing, if there is nothing for them in it.
+    pub(super) fn take(&mut self, event: &TurnEvent, at: Timestamp) -> String {
+        match event {
+            TurnEvent::Begun(_) => String::new(),
+            TurnEvent::Piece { kind, text } => match kind {
+                PieceKind::Text | PieceKind::Refusal => {
+                    self.timing.piece(at);
+                    [&self.before, &json_text(text), AFTER].concat()
+                }
+                PieceKind::Reasoning => {
+                    self.timing.piece(at);
+                    self.reasoning(text, false)
+                }
+                PieceKind::Arguments => String::new(),
+            },
+            TurnEvent::Done(item) if item.content.kind == ItemKind::Typed(ItemType::REASONING) => {
+                self.reasoning("", true)
+            }
+            TurnEvent::Done(_) => String::new(),
+            TurnEvent::Ended(end) => self.end(end, at),
+        }
     }
 
-    /// The end of the run.
-    pub(super) fn end(&mut self, ending: Ending, end: &TurnEnd, at: Timestamp) -> String {
+    fn reasoning(&self, text: &str, is_final: bool) -> String {
+        let data = json!({
+            "message_id": self.names.message,
+            "reasoning": text,
+            "node_id": LLM,
+            "is_final": is_final,
+        });
+        self.event("reasoning_chunk", json!({"data": data}))
+    }
+
+    fn end(&mut self, end: &TurnEnd, at: Timestamp) -> String {
         self.over = true;
-        match ending {
+        match Ending::of(end) {
             Ending::Completed => self.completed(end, at),
-            Ending::Failed(why) => {
-                let why = run::failure(why);
-                let message = format!("{}{why}", run::RUN_FAILED);
-                [
-                    self.node_finished(Node::Llm, &self.llm(end, Some(why), at), at),
-                    self.workflow_finished("failed", end, Some(why), 2, at),
-                    self.error(error::INVALID_PARAM, 400, &message),
-                ]
-                .concat()
-            }
+            Ending::Failed(why) => self.failed(why, end, at),
             Ending::Stopped => [
                 self.message_end(end, at),
                 self.workflow_finished("stopped", end, Some("Stopped by the user."), 2, at),
@@ -171,6 +195,18 @@ impl Encoder {
             .concat(),
             Ending::Deleted => self.error(error::NOT_FOUND, 404, error::NO_CONVERSATION),
         }
+    }
+
+    fn failed(&self, why: TurnFailure, end: &TurnEnd, at: Timestamp) -> String {
+        let why = run::failure(why, &self.names.model, end.error.as_deref());
+        let message = format!("{}{why}", run::RUN_FAILED);
+        let llm = self.llm(end, Some(why.clone()), at);
+        [
+            self.node_finished(Node::Llm, &llm, at),
+            self.workflow_finished("failed", end, Some(&why), 2, at),
+            self.error(error::INVALID_PARAM, 400, &message),
+        ]
+        .concat()
     }
 
     /// The end of a run that has got lost without one.
@@ -199,12 +235,12 @@ impl Encoder {
     }
 
     /// What the model's node has to show.
-    fn llm(&self, end: &TurnEnd, error: Option<&'static str>, at: Timestamp) -> Outcome {
+    fn llm(&self, end: &TurnEnd, error: Option<String>, at: Timestamp) -> Outcome {
         let outputs = json!({
             "text": end.text(),
-            "reasoning_content": "",
+            "reasoning_content": end.thought(),
             "usage": self.timing.usage(end.usage, at),
-            "finish_reason": "stop",
+            "finish_reason": run::finish_reason(end),
             "files": [],
         });
         Outcome {
@@ -283,7 +319,7 @@ impl Encoder {
     fn message_end(&self, end: &TurnEnd, at: Timestamp) -> String {
         let message_end = json!({
             "id": self.names.message,
-            "metadata": self.timing.metadata(end.usage, at),
+            "metadata": self.timing.metadata(end, at),
             "files": [],
         });
         self.event("message_end", message_end)

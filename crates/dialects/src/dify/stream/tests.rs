@@ -1,4 +1,6 @@
-use parlance_domain::{TurnFailure, TurnState};
+use std::sync::Arc;
+
+use parlance_domain::{Cutoff, Id, ItemContent, ItemId, NewItem, TurnState};
 
 use super::*;
 
@@ -21,16 +23,38 @@ fn later(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOON.millis() + millis)
 }
 
-fn end(state: TurnState, text: &str) -> TurnEnd {
+fn item(content: ItemContent) -> Arc<NewItem> {
+    Arc::new(NewItem {
+        id: ItemId::from_bits(1),
+        alias: None,
+        content,
+    })
+}
+
+fn answer(text: &str) -> Arc<NewItem> {
+    item(ItemContent::answer(&[(false, text.to_owned())], true))
+}
+
+fn end(state: TurnState, output: Vec<Arc<NewItem>>) -> TurnEnd {
     TurnEnd {
         state,
-        text: text.to_owned(),
-        answer: None,
+        at: later(1_500),
+        output,
         usage: Usage {
             input_tokens: 3,
+            cached_tokens: 1,
             output_tokens: 4,
+            reasoning_tokens: 2,
         },
+        error: None,
+        retry_after: None,
+        is_deleted: false,
     }
+}
+
+fn piece(kind: PieceKind, text: &str) -> TurnEvent {
+    let text = text.to_owned();
+    TurnEvent::Piece { kind, text }
 }
 
 /// The frames as a client reads them: the JSON of each, or `ping`.
@@ -59,20 +83,25 @@ fn names(events: &[Value]) -> Vec<String> {
     events.iter().map(name).collect()
 }
 
-fn run(ending: Ending, state: TurnState) -> (Vec<Value>, Encoder) {
+/// A run of two pieces that ends so.
+fn run_to(end: TurnEnd) -> Vec<Value> {
     let mut encoder = encoder();
     let mut frames = encoder.begin();
-    frames += &encoder.text("Grüß ", later(250));
-    frames += &encoder.text("Gott", later(500));
+    frames += &encoder.take(&piece(PieceKind::Text, "Grüß "), later(250));
+    frames += &encoder.take(&piece(PieceKind::Text, "Gott"), later(500));
     assert!(!encoder.is_over());
-    frames += &encoder.end(ending, &end(state, "Grüß Gott"), later(1_500));
+    frames += &encoder.take(&TurnEvent::Ended(Arc::new(end)), later(1_500));
     assert!(encoder.is_over());
-    (read(&frames), encoder)
+    read(&frames)
+}
+
+fn run(state: TurnState) -> Vec<Value> {
+    run_to(end(state, vec![answer("Grüß Gott")]))
 }
 
 #[test]
 fn a_run_goes_from_start_over_llm_to_answer() {
-    let (events, _) = run(Ending::Completed, TurnState::Completed);
+    let events = run(TurnState::Completed);
     let expected = [
         "ping",
         "workflow_started",
@@ -92,7 +121,7 @@ fn a_run_goes_from_start_over_llm_to_answer() {
 
 #[test]
 fn every_event_but_the_ping_says_what_it_belongs_to() {
-    let (events, _) = run(Ending::Completed, TurnState::Completed);
+    let events = run(TurnState::Completed);
     for event in &events[1..] {
         let keys: Vec<&String> = event.as_object().unwrap().keys().take(5).collect();
         let envelope = [
@@ -110,7 +139,7 @@ fn every_event_but_the_ping_says_what_it_belongs_to() {
 #[test]
 fn the_pieces_are_passed_on_as_they_are() {
     let mut encoder = encoder();
-    let frame = encoder.text("Grüß \"Gott\"\n", later(0));
+    let frame = encoder.take(&piece(PieceKind::Text, "Grüß \"Gott\"\n"), later(0));
     let expected = concat!(
         r#"data: {"event":"message","conversation_id":"c","message_id":"m","#,
         r#""created_at":1795262399,"task_id":"t","id":"m","answer":"Grüß \"Gott\"\n","#,
@@ -122,7 +151,7 @@ fn the_pieces_are_passed_on_as_they_are() {
 
 #[test]
 fn the_usage_tells_when_the_answer_began() {
-    let (events, _) = run(Ending::Completed, TurnState::Completed);
+    let events = run(TurnState::Completed);
     let usage = &events[10]["metadata"]["usage"];
     assert_eq!(usage["latency"], json!(1.5));
     assert_eq!(usage["time_to_first_token"], json!(0.25));
@@ -138,28 +167,110 @@ fn the_usage_tells_when_the_answer_began() {
 }
 
 #[test]
-fn a_failure_ends_with_the_documented_error() {
-    let why = TurnFailure::Upstream;
-    let (events, _) = run(Ending::Failed(why), TurnState::Failed(why));
+fn a_failure_ends_with_the_documented_error_in_the_words_of_the_models_server() {
+    let failed = |why, error: Option<&str>| {
+        let error = error.map(str::to_owned);
+        let state = TurnState::Failed(why);
+        run_to(TurnEnd {
+            error,
+            ..end(state, Vec::new())
+        })
+    };
+    let events = failed(TurnFailure::Refused, Some("no such model"));
     let expected = [
         "node_finished llm failed",
         "workflow_finished failed",
         "error invalid_param",
     ];
     assert_eq!(names(&events[7..]), expected);
+    let why = "[echo] Bad Request Error, no such model";
+    assert_eq!(events[7]["data"]["error"], why);
+    assert_eq!(events[8]["data"]["error"], why);
     let error = &events[9];
     assert_eq!(error["status"], 400);
-    assert_eq!(
-        error["message"],
-        "Run failed: the model did not answer, or broke off"
-    );
+    assert_eq!(error["message"], format!("Run failed: {why}"));
     assert!(error.get("task_id").is_none());
     assert_eq!(error["message_id"], "m");
+    for (why, said) in [
+        (TurnFailure::Busy, "Run failed: [echo] Rate Limit Error"),
+        (TurnFailure::Upstream, "Run failed: [echo] Connection Error"),
+    ] {
+        assert_eq!(failed(why, None)[9]["message"], said);
+    }
+}
+
+#[test]
+fn what_the_model_thinks_is_told_apart_from_the_answer() {
+    let mut encoder = encoder();
+    let thought = item(ItemContent::reasoning("Let me think."));
+    let mut frames = encoder.take(&piece(PieceKind::Reasoning, "Let me "), later(100));
+    frames += &encoder.take(&piece(PieceKind::Reasoning, "think."), later(200));
+    frames += &encoder.take(&TurnEvent::Done(Arc::clone(&thought)), later(200));
+    frames += &encoder.take(&piece(PieceKind::Refusal, "No."), later(300));
+    let end = end(TurnState::Completed, vec![thought, answer("No.")]);
+    frames += &encoder.take(&TurnEvent::Ended(Arc::new(end)), later(400));
+    let events = read(&frames);
+    let chunks: Vec<&Value> = events[..3].iter().map(|event| &event["data"]).collect();
+    let chunk = |text: &str, is_final: bool| json!({"message_id": "m", "reasoning": text, "node_id": "llm", "is_final": is_final});
+    let (first, second, last) = (
+        chunk("Let me ", false),
+        chunk("think.", false),
+        chunk("", true),
+    );
+    assert_eq!(chunks, [&first, &second, &last]);
+    assert_eq!(events[0]["event"], "reasoning_chunk");
+    assert_eq!(
+        (&events[3]["event"], &events[3]["answer"]),
+        (&json!("message"), &json!("No."))
+    );
+    assert_eq!(
+        events[4]["data"]["outputs"]["reasoning_content"],
+        "Let me think."
+    );
+    assert_eq!(events[4]["data"]["outputs"]["text"], "No.");
+    let metadata = &events[7]["metadata"];
+    assert_eq!(metadata["reasoning"], json!({"llm": "Let me think."}));
+    assert_eq!(metadata["usage"]["time_to_first_token"], json!(0.1));
+}
+
+#[test]
+fn the_node_says_why_the_model_stopped() {
+    let reason = |state, output| {
+        let events = run_to(end(state, output));
+        events[7]["data"]["outputs"]["finish_reason"].clone()
+    };
+    let said = || vec![answer("Grüß Gott")];
+    assert_eq!(reason(TurnState::Completed, said()), "stop");
+    assert_eq!(
+        reason(TurnState::Incomplete(Cutoff::Length), said()),
+        "length"
+    );
+    let filtered = TurnState::Incomplete(Cutoff::ContentFilter);
+    assert_eq!(reason(filtered, said()), "content_filter");
+    let call = item(ItemContent::function_call("c", "weather", "{}", true));
+    assert_eq!(reason(TurnState::Completed, vec![call]), "tool_calls");
+}
+
+#[test]
+fn a_call_of_a_tool_without_words_is_an_empty_answer() {
+    let mut encoder = encoder();
+    let call = item(ItemContent::function_call("c", "weather", "{}", true));
+    assert_eq!(
+        encoder.take(&piece(PieceKind::Arguments, "{}"), later(0)),
+        ""
+    );
+    assert_eq!(
+        encoder.take(&TurnEvent::Done(Arc::clone(&call)), later(0)),
+        ""
+    );
+    let end = end(TurnState::Completed, vec![call]);
+    let events = read(&encoder.take(&TurnEvent::Ended(Arc::new(end)), later(0)));
+    assert_eq!(events[4]["data"]["outputs"]["answer"], "");
 }
 
 #[test]
 fn a_stop_still_ends_the_message() {
-    let (events, _) = run(Ending::Stopped, TurnState::Cancelled);
+    let events = run(TurnState::Cancelled);
     assert_eq!(
         names(&events[7..]),
         ["message_end", "workflow_finished stopped"]
@@ -168,8 +279,11 @@ fn a_stop_still_ends_the_message() {
 
 #[test]
 fn a_deletion_ends_the_stream_with_an_error() {
-    let (events, _) = run(Ending::Deleted, TurnState::Cancelled);
-    assert_eq!(names(&events[7..]), ["error not_found"]);
+    let gone = TurnEnd {
+        is_deleted: true,
+        ..end(TurnState::Cancelled, Vec::new())
+    };
+    assert_eq!(names(&run_to(gone)[7..]), ["error not_found"]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! One short function per operation.
 
+pub(super) mod chat;
 pub(super) mod conversations;
 pub(super) mod items;
+pub(super) mod models;
 pub(super) mod references;
 pub(super) mod responses;
 
@@ -9,7 +11,7 @@ pub(super) mod responses;
 macro_rules! routes {
     ($prefix:literal) => {{
         use $crate::kit::Route;
-        use $crate::openai::handlers::{conversations, items, responses};
+        use $crate::openai::handlers::{chat, conversations, items, models, responses};
         use $crate::openai::{DELETE, GET, POST};
         let of = concat!($prefix, "/conversations");
         let one = concat!($prefix, "/conversations/{conversation_id}");
@@ -21,6 +23,9 @@ macro_rules! routes {
         let response = concat!($prefix, "/responses/{response_id}");
         let cancel = concat!($prefix, "/responses/{response_id}/cancel");
         let input = concat!($prefix, "/responses/{response_id}/input_items");
+        let chats = concat!($prefix, "/chat/completions");
+        let names = concat!($prefix, "/models");
+        let name = concat!($prefix, "/models/{model}");
         vec![
             Route::keyed(POST, of, "conversation.create", conversations::create),
             Route::keyed(GET, of, "conversation.list", conversations::list),
@@ -39,6 +44,9 @@ macro_rules! routes {
             Route::keyed(DELETE, response, "response.delete", responses::delete),
             Route::keyed(POST, cancel, "response.cancel", responses::cancel),
             Route::keyed(GET, input, "response.input", responses::input),
+            Route::keyed(POST, chats, "chat.complete", chat::complete),
+            Route::keyed(GET, names, "model.list", models::list),
+            Route::keyed(GET, name, "model.retrieve", models::retrieve),
         ]
     }};
 }

@@ -1,8 +1,10 @@
 //! Between the wire and the domain: conversations and what is kept with them.
 
+use std::sync::Arc;
+
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
-use parlance_domain::service::ConversationDraft;
+use parlance_domain::service::{ConversationDraft, ItemDraft, TurnDraft, TurnTarget};
 use parlance_domain::{App, Conversation, Id, ItemContent, Json, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -106,14 +108,43 @@ pub(super) fn not_started(named: &Named<'_>) -> Value {
 }
 
 /// A new conversation, from a checked request.
-pub(super) fn draft(app: &App, request: &Map<String, Value>) -> ConversationDraft {
-    let instructions = app.instructions.as_deref().unwrap_or_default();
-    let items = event::opening(instructions, first_message(request));
-    let kept = Json::from(&Value::Object(kept(request)));
-    let mut draft = ConversationDraft::new(app.id);
-    draft.active = true;
-    draft.extras.insert(NAME.to_owned(), kept);
-    draft.items = items.into_iter().map(Into::into).collect();
+pub(super) struct New {
+    /// The conversation.
+    pub(super) draft: ConversationDraft,
+    /// What is kept of the request.
+    pub(super) kept: Kept,
+    /// Whether the user has said something already.
+    pub(super) asks: bool,
+}
+
+impl New {
+    /// Reads a request.
+    pub(super) fn of(app: &App, request: &Map<String, Value>) -> Self {
+        let kept = Kept(kept(request));
+        let first = first_message(request);
+        let asks = first.is_some();
+        let items = event::opening(app.instructions.as_deref().unwrap_or_default(), first);
+        let mut draft = ConversationDraft::new(app.id);
+        draft.active = true;
+        let json = Json::from(&Value::Object(kept.0.clone()));
+        draft.extras.insert(NAME.to_owned(), json);
+        draft.items = items.into_iter().map(Into::into).collect();
+        Self { draft, kept, asks }
+    }
+}
+
+/// The turn that answers what the user says.
+pub(super) fn answer(app: &Arc<App>, kept: &Kept, target: TurnTarget) -> TurnDraft {
+    let input = vec![ItemDraft::from(event::running())];
+    let mut draft = TurnDraft::new(Arc::clone(app), target, input);
+    let own = kept.get("conversation_instructions");
+    let own = own.as_str().filter(|own| !own.is_empty());
+    draft.instructions = match (app.instructions.as_deref(), own) {
+        (Some(instructions), Some(own)) => Some(format!("{instructions}\n\n{own}")),
+        (None, Some(own)) => Some(own.to_owned()),
+        (_, None) => None,
+    };
+    draft.closing = Some(event::closing);
     draft
 }
 

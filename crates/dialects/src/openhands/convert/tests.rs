@@ -1,7 +1,7 @@
 use parlance_domain::{App, AppId, AppMode, Id, Json, ProjectId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{draft, naive_time, utc_time};
+use super::{New, naive_time, utc_time};
 use crate::openhands::NAME;
 
 fn app(instructions: Option<&str>) -> App {
@@ -10,7 +10,7 @@ fn app(instructions: Option<&str>) -> App {
         project: ProjectId(1),
         name: "default".to_owned(),
         mode: AppMode::AdvancedChat,
-        model: "echo".to_owned(),
+        model: None,
         instructions: instructions.map(str::to_owned),
         created_at: Timestamp::default(),
     }
@@ -18,10 +18,10 @@ fn app(instructions: Option<&str>) -> App {
 
 /// What is kept of a request, and what the user says first.
 fn made(request: &Value) -> (Value, Option<String>) {
-    let draft = draft(&app(None), request.as_object().unwrap());
+    let New { draft, asks, .. } = New::of(&app(None), request.as_object().unwrap());
     assert!(draft.active);
     let kept = draft.extras.get(NAME).map(Json::value);
-    let said = (draft.items.len() == 5).then(|| draft.items[2].content.text());
+    let said = asks.then(|| draft.items[2].content.text());
     (kept.unwrap_or_default(), said)
 }
 
@@ -74,7 +74,7 @@ fn a_microagent_names_the_repository_unless_the_request_does() {
 
 #[test]
 fn the_apps_instructions_are_the_system_message() {
-    let draft = draft(&app(Some("Be kind.")), json!({}).as_object().unwrap());
+    let New { draft, .. } = New::of(&app(Some("Be kind.")), json!({}).as_object().unwrap());
     let system = draft.items[1].content.payload.value();
     assert_eq!(system["args"]["content"], "Be kind.");
 }

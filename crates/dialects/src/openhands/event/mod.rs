@@ -7,7 +7,7 @@ pub(super) mod filter;
 mod posted;
 mod shape;
 
-use parlance_domain::{Item, ItemContent, ItemKind, Json, Role, Timestamp};
+use parlance_domain::{Item, ItemContent, ItemKind, Json, Role, Timestamp, TurnFailure, TurnState};
 use serde_json::{Map, Value, json};
 
 use super::{NAME, VERSION, convert};
@@ -46,7 +46,12 @@ pub(super) fn render(item: &Item) -> Option<Event> {
             | Value::Array(_) => return None,
         },
         ItemKind::Message(Role::User) => event.extend(message("user", &item.content)),
-        ItemKind::Message(Role::Assistant) => event.extend(message("agent", &item.content)),
+        ItemKind::Message(Role::Assistant) => {
+            event.extend(message("agent", &item.content));
+            if item.turn.is_some() {
+                add_metrics(&mut event);
+            }
+        }
         ItemKind::Message(Role::System | Role::Developer | Role::Other) | ItemKind::Typed(_) => {
             return None;
         }
@@ -67,6 +72,24 @@ fn message(source: &str, content: &ItemContent) -> Event {
         args.extend(native);
     }
     object(json!({"source": source, "message": text, "action": "message", "args": args}))
+}
+
+/// Adds what an answer has cost, before its arguments: nothing, as far as Parlance knows. What a turn really
+/// took is told in the dialects that tell it by turn; here it is a sum over the conversation.
+fn add_metrics(event: &mut Event) {
+    let args = event.shift_remove("args");
+    let metrics = json!({
+        "accumulated_cost": 0.0,
+        "max_budget_per_task": null,
+        "accumulated_token_usage": {
+            "model": "default", "prompt_tokens": 0, "completion_tokens": 0,
+            "cache_read_tokens": 0, "cache_write_tokens": 0, "context_window": 0,
+            "per_turn_token": 0, "response_id": "",
+        },
+        "costs": [], "response_latencies": [], "token_usages": [],
+    });
+    event.insert("llm_metrics".to_owned(), metrics);
+    event.extend(args.map(|args| ("args".to_owned(), args)));
 }
 
 /// Whether an event is marked as not to be shown.
@@ -95,9 +118,19 @@ fn remove_browser_extras(value: &mut Value) {
     }
 }
 
-/// A message of the user's. `args` is what the message says beside its text.
+/// A message of the user's. `args` is what the message says beside its text; images are parts of the
+/// message as well, for models and for the other dialects.
 pub(super) fn user_message(text: &str, args: Event) -> ItemContent {
     let mut content = ItemContent::message(Role::User, text);
+    let images = args.get("image_urls").and_then(Value::as_array);
+    let images: Vec<Value> = images.into_iter().flatten().map(image).collect();
+    if !images.is_empty() {
+        let mut payload = content.payload.value();
+        if let Some(Value::Array(parts)) = payload.get_mut("content") {
+            parts.extend(images);
+        }
+        content.payload = Json::from(&payload);
+    }
     if !args.is_empty() {
         content.native = Some(parlance_domain::Native {
             dialect: NAME.to_owned(),
@@ -105,6 +138,10 @@ pub(super) fn user_message(text: &str, args: Event) -> ItemContent {
         });
     }
     content
+}
+
+fn image(url: &Value) -> Value {
+    json!({"type": "input_image", "detail": "auto", "image_url": url})
 }
 
 /// An item that is an event and no message.
@@ -116,31 +153,64 @@ fn item(event: &Value) -> ItemContent {
     }
 }
 
-/// The events of a new conversation, in the recorded order; the user's first message, if there is
-/// one, stands where the agent finds it when it is ready.
+/// The state of an agent that waits for the user.
+const READY: &str = "awaiting_user_input";
+const RUNNING: &str = "running";
+
+/// The events of a new conversation, in the recorded order. With something to answer the agent is told to
+/// run, and [`running`] comes next; otherwise it waits.
 pub(super) fn opening(instructions: &str, first: Option<ItemContent>) -> Vec<ItemContent> {
-    const READY: &str = "awaiting_user_input";
     let system = json!({
         "source": "agent", "message": instructions, "action": "system", "args": {
             "content": instructions, "tools": null, "openhands_version": VERSION,
             "agent_class": "CodeActAgent",
         },
     });
+    let to = if first.is_some() { RUNNING } else { READY };
     let change = json!({
-        "source": "environment", "message": format!("Agent state changed to {READY}"),
-        "action": "change_agent_state", "args": {"agent_state": READY, "thought": ""},
+        "source": "environment", "message": format!("Agent state changed to {to}"),
+        "action": "change_agent_state", "args": {"agent_state": to, "thought": ""},
     });
-    let mut items = vec![item(&state("loading")), item(&system)];
+    let waits = first.is_none().then(|| state(READY, ""));
+    let mut items = vec![state("loading", ""), item(&system)];
     items.extend(first);
-    items.extend([item(&change), item(&state(READY))]);
+    items.push(item(&change));
+    items.extend(waits);
     items
 }
 
-fn state(state: &str) -> Value {
-    json!({
+/// What a turn begins with.
+pub(super) fn running() -> ItemContent {
+    state(RUNNING, "")
+}
+
+/// What a turn ends with. The reasons are those of OpenHands's controller (`_react_to_exception`).
+pub(super) fn closing(how: TurnState, said: Option<&str>) -> ItemContent {
+    let TurnState::Failed(why) = how else {
+        return match how {
+            TurnState::Cancelled => state("stopped", ""),
+            _ => state(READY, ""),
+        };
+    };
+    let reason = match why {
+        TurnFailure::Busy => return state("rate_limited", ""),
+        TurnFailure::Upstream => "STATUS$ERROR_LLM_SERVICE_UNAVAILABLE",
+        TurnFailure::Refused => {
+            let said = said.unwrap_or("the model's server refused the request");
+            return state("error", &format!("BadRequestError: {said}"));
+        }
+        TurnFailure::Interrupted => "RuntimeError: the server was stopped",
+        TurnFailure::TooLong => "RuntimeError: the answer was longer than allowed",
+        TurnFailure::Internal => "RuntimeError: internal error",
+    };
+    state("error", reason)
+}
+
+fn state(state: &str, reason: &str) -> ItemContent {
+    item(&json!({
         "source": "environment", "message": "", "observation": "agent_state_changed",
-        "content": "", "extras": {"agent_state": state, "reason": ""},
-    })
+        "content": "", "extras": {"agent_state": state, "reason": reason},
+    }))
 }
 
 /// The fields of a value that is known to be an object.

@@ -33,7 +33,7 @@ pub(in crate::openhands) async fn start(call: Call) -> Reply {
 }
 
 /// `POST /api/conversations/{conversation_id}/stop`. Answers with the status before stopping, and to
-/// what is not there as to what is stopped.
+/// what is not there as to what is stopped. What is being answered breaks off.
 pub(in crate::openhands) async fn stop(call: Call) -> Reply {
     let (who, named) = (principal(&call)?, named(&call)?);
     let conversation = found(named.find(&call, &who).await)?;
@@ -41,7 +41,13 @@ pub(in crate::openhands) async fn stop(call: Call) -> Reply {
     let stopped = match running {
         Some(running) => {
             let id = running.id.into();
-            found(call.service.set_active(&who, id, false).await)?
+            let stopped = found(call.service.set_active(&who, id, false).await)?;
+            // Read again: a turn may have begun before the agent was stopped.
+            let now = found(call.service.conversation(&who, id).await)?;
+            if let Some(turn) = now.and_then(|now| now.running) {
+                call.service.stop_turn(&who, turn.into());
+            }
+            stopped
         }
         None => None,
     };

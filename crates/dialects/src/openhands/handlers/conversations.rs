@@ -1,14 +1,16 @@
 //! Conversations.
 
 use http::StatusCode;
+use parlance_domain::service::TurnTarget;
 use parlance_domain::{
-    Conversation, ConversationQuery, ConversationRef, Cursor, Error, Id, Order, Principal, Sort,
+    Conversation, ConversationQuery, ConversationRef, Cursor, Error, Fault, Id, Order, Principal,
+    Sort,
 };
 use serde_json::{Value, json};
 
 use crate::kit::{Call, Failure, Reply, reply};
 use crate::openhands::caller::{found, named, principal};
-use crate::openhands::convert::{self, Kept};
+use crate::openhands::convert::{self, Kept, New};
 use crate::openhands::validate::Problems;
 use crate::openhands::{body, page, wire};
 
@@ -20,13 +22,20 @@ const LIMIT_MAX: i64 = 100;
 const SCAN_ROWS: u32 = 200;
 
 /// `POST /api/conversations`. The agent is there at once, so nothing is evicted and nobody waits;
-/// `STARTING` is what clients expect.
+/// `STARTING` is what clients expect. What the user says with it is answered.
 pub(in crate::openhands) async fn create(call: Call) -> Reply {
     let who = principal(&call)?;
     let request = Problems::body(body::given(&call)?, &wire::INIT_SESSION)?;
-    let draft = convert::draft(&call.access.app, &request);
-    let made = call.service.create_conversation(&who, draft).await?;
-    reply::ok(&convert::outcome(&made.id.hex(), None, "STARTING"))
+    let app = &call.access.app;
+    let New { draft, kept, asks } = New::of(app, &request);
+    let id = if asks {
+        let turn = convert::answer(app, &kept, TurnTarget::New(Box::new(draft)));
+        let turn = call.service.start_turn(&who, turn).await?;
+        turn.conversation.ok_or(Fault::Internal)?
+    } else {
+        call.service.create_conversation(&who, draft).await?.id
+    };
+    reply::ok(&convert::outcome(&id.hex(), None, "STARTING"))
 }
 
 /// `GET /api/conversations`. Filters come before paging, and no age hides anything.

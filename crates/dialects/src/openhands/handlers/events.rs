@@ -1,14 +1,16 @@
 //! The events of a conversation.
 
 use http::StatusCode;
+use parlance_domain::service::TurnTarget;
 use parlance_domain::{
-    Conflict, ConversationRef, Cursor, Error, Fault, ItemFilter, ItemQuery, ItemRef, Order,
-    Principal, SeqRange,
+    Conflict, ConversationRef, Cursor, Error, Fault, ItemFilter, ItemKind, ItemQuery, ItemRef,
+    Order, Principal, Role, SeqRange,
 };
 use serde_json::{Value, json};
 
 use crate::kit::{Call, Failure, Reply, reply};
 use crate::openhands::caller::{named, principal};
+use crate::openhands::convert::{self, Kept};
 use crate::openhands::event::filter::EventFilter;
 use crate::openhands::event::{self, Event};
 use crate::openhands::validate::Problems;
@@ -124,7 +126,8 @@ impl Wanted {
     }
 }
 
-/// `POST /api/conversations/{conversation_id}/events`. Whatever it says, it is from the user.
+/// `POST /api/conversations/{conversation_id}/events`. Whatever it says, it is from the user; a message is
+/// answered, after what is being answered already.
 pub(in crate::openhands) async fn create(call: Call) -> Reply {
     let (who, named) = (principal(&call)?, named(&call)?);
     let conversation = named.find(&call, &who).await?;
@@ -134,8 +137,15 @@ pub(in crate::openhands) async fn create(call: Call) -> Reply {
     }
     let item = event::read(&posted)?;
     let of = conversation.id.into();
-    call.service
-        .append_items(&who, of, vec![item.into()])
-        .await?;
+    if item.kind == ItemKind::Message(Role::User) {
+        let kept = Kept::of(&conversation);
+        let answer = convert::answer(&call.access.app, &kept, TurnTarget::Existing(of));
+        call.service
+            .say(&who, of, vec![item.into()], answer)
+            .await?;
+    } else {
+        let items = vec![item.into()];
+        call.service.append_items(&who, of, items).await?;
+    }
     reply::ok(&json!({"success": true}))
 }

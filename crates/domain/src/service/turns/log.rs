@@ -113,6 +113,12 @@ impl TurnEnd {
         self.messages().map(|item| item.content.text()).collect()
     }
 
+    /// What the model has thought, put together.
+    pub fn thought(&self) -> String {
+        let thoughts = self.output.iter();
+        thoughts.map(|item| item.content.thought()).collect()
+    }
+
     /// The item that holds the words to the person, the last if there are several.
     pub fn answer(&self) -> Option<ItemId> {
         self.messages().last().map(|item| item.id)

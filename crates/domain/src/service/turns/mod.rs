@@ -6,6 +6,7 @@
 mod context;
 mod log;
 mod output;
+mod queue;
 mod registry;
 mod run;
 mod stored;
@@ -21,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::fault::{Chain, Error, Fault, Noun};
 use crate::ids::{ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
 use crate::limits::CONTEXT_TOKENS_DEFAULT;
-use crate::model::{App, ItemKind, Native, Principal, Realm, TurnRecord};
+use crate::model::{App, ItemContent, ItemKind, Native, Principal, Realm, TurnRecord, TurnState};
 use crate::store::{Batch, Outcome, Write};
 use crate::upstream::{FunctionTool, ModelOptions, ModelRequest};
 
@@ -30,6 +31,7 @@ use run::Run;
 
 pub use context::Overflow;
 pub use log::{Begun, OutputKind, PieceKind, TurnEnd, TurnEvent, TurnStream};
+pub(super) use queue::Waiting;
 pub(super) use registry::Registry;
 pub use stored::Half;
 
@@ -53,6 +55,10 @@ pub enum TurnTarget {
         conversation: Option<ConversationRef>,
     },
 }
+
+/// Makes the item that stands behind a turn's output, from how the turn ended and why it failed, in words
+/// for the client if there are any.
+pub type Closing = fn(TurnState, Option<&str>) -> ItemContent;
 
 /// A turn that a client wants.
 #[derive(Clone, Debug)]
@@ -81,6 +87,9 @@ pub struct TurnDraft {
     /// How the dialect writes an item's id. An item of the output that gets another id when it is stored
     /// than it was announced with (somebody else has added one meanwhile) keeps this as its alias.
     pub item_name: fn(&ItemKind, ItemId) -> String,
+    /// What is added behind the output and with it, where the dialect notes how its turns end. Nobody is told
+    /// of it, and a turn that gets lost (the server is killed) ends without.
+    pub closing: Option<Closing>,
 }
 
 impl TurnDraft {
@@ -98,6 +107,7 @@ impl TurnDraft {
             keeps_pieces: false,
             native: None,
             item_name: |_, id| id.hex(),
+            closing: None,
         }
     }
 }
@@ -208,6 +218,12 @@ impl Service {
         let name = configured.or(app.model.as_deref());
         name.unwrap_or(&self.inner.settings.default_model)
             .to_owned()
+    }
+
+    /// The names of the models that are configured, in the operator's order.
+    pub fn model_names(&self) -> Vec<String> {
+        let models = self.inner.ports.model.models();
+        models.into_iter().map(|model| model.name).collect()
     }
 
     /// How much a model can read, so that there is room left to answer.
@@ -345,6 +361,7 @@ impl Service {
             record: stored.record,
             keeps_pieces: draft.keeps_pieces,
             item_name: draft.item_name,
+            closing: draft.closing,
             request: question.request,
             teller,
             cancelled,

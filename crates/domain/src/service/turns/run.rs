@@ -9,6 +9,7 @@ use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{ATTEMPTS_MAX, Service};
+use super::Closing;
 use super::log::{Teller, TurnEnd};
 use super::output::{Output, Stop};
 use crate::fault::Chain;
@@ -32,6 +33,7 @@ pub(super) struct Run {
     pub(super) record: Option<Box<TurnRecord>>,
     pub(super) keeps_pieces: bool,
     pub(super) item_name: fn(&ItemKind, ItemId) -> String,
+    pub(super) closing: Option<Closing>,
     pub(super) request: ModelRequest,
     pub(super) teller: Teller,
     pub(super) cancelled: CancellationToken,
@@ -123,6 +125,8 @@ impl Service {
             Err(error) => {
                 report(run.turn, &error);
                 end.state = TurnState::Failed(TurnFailure::Internal);
+                // Nobody is promised an item that is not there.
+                end.output.clear();
                 self.settle_later(run);
             }
         }
@@ -147,6 +151,11 @@ impl Service {
         }
         let announced: Vec<NewItem> = end.output.iter().map(|item| NewItem::clone(item)).collect();
         let mut output = announced.clone();
+        output.extend(run.closing.map(|close| NewItem {
+            id: self.new_id(),
+            alias: None,
+            content: close(end.state, end.error.as_deref()),
+        }));
         for _ in 0..ATTEMPTS_MAX {
             let write = Write::FinishTurn {
                 conversation,
@@ -159,14 +168,17 @@ impl Service {
             };
             let result = self.store().apply(&run.who, &Batch::of(write)).await;
             let Err(StoreError::StaleItemId { last }) = result else {
+                output.truncate(announced.len());
                 end.output = output.into_iter().map(Arc::new).collect();
                 return result.map(drop);
             };
             // Somebody has added an item since these began, and ids rise with their places. Clients know
             // them by the ids that they were announced with.
             self.ids().advance_past(last);
-            for (item, known) in output.iter_mut().zip(&announced) {
+            for item in &mut output {
                 item.id = self.new_id();
+            }
+            for (item, known) in output.iter_mut().zip(&announced) {
                 item.alias = Some((run.item_name)(&known.content.kind, known.id));
             }
         }

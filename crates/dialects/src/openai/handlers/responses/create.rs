@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parlance_domain::fault::Conflict;
 use parlance_domain::service::{ItemDraft, Overflow, TurnDraft, TurnEnd, TurnStream, TurnTarget};
 use parlance_domain::{
-    App, Error, Fault, ItemContent, Json, Native, Noun, Principal, Role, TurnFailure, TurnState,
+    Error, Fault, ItemContent, Json, Native, Principal, Role, TurnFailure, TurnState,
 };
 use serde_json::json;
 
@@ -87,7 +87,9 @@ pub(in crate::openai) async fn compact(call: Call) -> Reply {
 
 /// The turn that a request asks for.
 async fn draft(call: &Call, who: &Principal, request: &mut Request) -> Result<TurnDraft, Failure> {
-    let (app, model) = choose(call, request.model.as_deref()).await?;
+    let named = request.model.as_deref();
+    let chosen = call.service.choose_model(&call.access, named).await;
+    let chosen = chosen.map_err(|error| error::model_missing(error, named))?;
     let (place, previous, conversation) = match request.context {
         Context::None => (Place::None, None, None),
         Context::Conversation(of) => (Place::Conversation(of), None, Some(of)),
@@ -107,7 +109,7 @@ async fn draft(call: &Call, who: &Principal, request: &mut Request) -> Result<Tu
     let native =
         Json::of(&request.kept).map_err(|error| Error::caused_by(Fault::Internal, error))?;
     Ok(TurnDraft {
-        model,
+        model: Some(chosen.model),
         instructions: request.instructions.clone(),
         options: request.options.clone(),
         overflow: request.overflow,
@@ -118,32 +120,8 @@ async fn draft(call: &Call, who: &Principal, request: &mut Request) -> Result<Tu
             json: native,
         }),
         item_name: item::name,
-        ..TurnDraft::new(app, target, input)
+        ..TurnDraft::new(chosen.app, target, input)
     })
-}
-
-/// Who answers: the app of that name, else the key's app with the model of that name, if there is one.
-async fn choose(call: &Call, name: Option<&str>) -> Result<(Arc<App>, Option<String>), Error> {
-    let own = Arc::clone(&call.access.app);
-    let Some(name) = name else {
-        return Ok((own, None));
-    };
-    let chosen = call
-        .service
-        .choose_app(&call.access, |app| app.name == name);
-    match chosen.await {
-        Ok(app) if app.name == name => Ok((app, None)),
-        Ok(app) => Ok((app, Some(name.to_owned()))),
-        // Names are strict, and a model that is configured is one.
-        Err(error) if error.fault == Fault::NotFound(Noun::App) => {
-            if call.service.model_name(&own, Some(name)) == name {
-                Ok((own, Some(name.to_owned())))
-            } else {
-                Err(error)
-            }
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn input_refused(failure: Failure) -> Failure {

@@ -1,0 +1,120 @@
+use parlance_model_server::{ModelServer, Script};
+use tokio::runtime::Runtime;
+
+use crate::process::{Place, Server};
+
+/// A model's server, with what runs it.
+struct Scripted {
+    server: ModelServer,
+    _runtime: Runtime,
+}
+
+impl Scripted {
+    fn new() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        Self {
+            server: runtime.block_on(ModelServer::start()),
+            _runtime: runtime,
+        }
+    }
+
+    /// The models that it was asked for, and with which keys.
+    fn asked(&self) -> Vec<(String, Option<String>)> {
+        let requests = self.server.requests();
+        let asked = requests.iter().map(|request| {
+            let model = request.json()["model"].as_str().expect("a name").to_owned();
+            (model, request.headers.get("authorization").cloned())
+        });
+        asked.collect()
+    }
+}
+
+/// What a question through Dify is answered.
+fn answer(server: &Server, key: &str) -> (u16, String) {
+    let question = r#"{"query":"hello","inputs":{},"user":"alice","response_mode":"blocking"}"#;
+    let answer = server.send("POST", "/v1/chat-messages", key, question);
+    let said = if answer.status == 200 {
+        answer.string("answer")
+    } else {
+        answer.string("code")
+    };
+    (answer.status, said)
+}
+
+#[test]
+fn models_answer_for_the_apps_that_name_them_and_the_default_for_all_others() {
+    let (one, two, place) = (Scripted::new(), Scripted::new(), Place::new());
+    let file = place.file("parlance.toml");
+    let text = format!(
+        "[model]\nurl = \"{}\"\nname = \"first\"\n\
+         [models.second]\nurl = \"{}/v1/\"\nname = \"real-name\"\nkey_env = \"SECOND_KEY\"\n",
+        one.server.url(),
+        two.server.url()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("a path");
+    let server = place.serve(&[
+        ("PARLANCE_CONFIG", file),
+        ("PARLANCE_MODEL_KEY", "hush-hush"),
+        ("PARLANCE_LOG_FILTER", "trace"),
+        ("SECOND_KEY", "hush-two"),
+    ]);
+    let said = format!(
+        "the model is `first` at {}/v1; by name also `second`",
+        one.server.url()
+    );
+    assert!(server.log().contains(&said), "{}", server.log());
+
+    let by_default = place.key("dify");
+    let app = place.run(&["apps", "create", "other", "--model", "second"]);
+    assert_eq!(app.code, 0, "{app:?}");
+    let key = place.run(&["keys", "create", "--dialect", "dify", "--app", "other"]);
+    assert_eq!(
+        answer(&server, &by_default),
+        (200, "You said: hello".to_owned())
+    );
+    assert_eq!(
+        answer(&server, key.stdout.trim()),
+        (200, "You said: hello".to_owned())
+    );
+    let asked = |name: &str, key: &str| vec![(name.to_owned(), Some(format!("Bearer {key}")))];
+    assert_eq!(one.asked(), asked("first", "hush-hush"));
+    assert_eq!(two.asked(), asked("real-name", "hush-two"));
+
+    let unknown = place.run(&["apps", "create", "third", "--model", "gpt"]);
+    assert_eq!(unknown.code, 1);
+    let why = "there is no model `gpt`: configured are first, second, echo";
+    assert!(unknown.stderr.contains(why), "{unknown:?}");
+    let list = place.run(&["apps", "list"]).stdout;
+    let models: Vec<_> = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2))
+        .collect();
+    assert_eq!(models, ["-", "second"], "{list}");
+
+    let secret = "the question was: quelque chose";
+    one.server.script(Script {
+        error: Some(serde_json::json!({"message": secret})),
+        ..Script::fails(400)
+    });
+    let (status, _) = answer(&server, &by_default);
+    assert_eq!(status, 400);
+    one.server.script(Script::fails(401));
+    answer(&server, &by_default);
+    let log = server.log();
+    assert!(log.contains("does not take the key"), "{log}");
+    for never in ["hush", "quelque", "hello", "alice"] {
+        assert!(!log.contains(never), "{never} in {log}");
+    }
+}
+
+#[test]
+fn a_server_does_not_start_without_the_key_that_it_was_told_to_use() {
+    let place = Place::new();
+    let file = place.file("parlance.toml");
+    let text = "[models.one]\nurl = \"http://127.0.0.1:1\"\nkey_env = \"NOT_SET\"\n";
+    std::fs::write(&file, text).expect("a file");
+    let ran = place.run(&["serve", "--config", file.to_str().expect("a path")]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("`NOT_SET`"), "{ran:?}");
+}
