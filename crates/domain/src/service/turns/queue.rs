@@ -41,17 +41,12 @@ impl Waiting {
 
     /// Notes that this waits; true if nobody answers in that conversation yet.
     fn add(&self, conversation: ConversationId, asked: Asked) -> bool {
-        self.with(|waiting| match waiting.get_mut(&conversation) {
-            Some(before) => {
-                if before.seq < asked.seq {
-                    *before = asked;
-                }
-                false
-            }
-            None => {
+        self.with(|waiting| {
+            let before = waiting.get(&conversation).map(|before| before.seq);
+            if before.is_none_or(|before| before < asked.seq) {
                 waiting.insert(conversation, asked);
-                true
             }
+            before.is_none()
         })
     }
 
