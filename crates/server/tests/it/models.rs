@@ -109,6 +109,19 @@ fn models_answer_for_the_apps_that_name_them_and_the_default_for_all_others() {
 }
 
 #[test]
+fn a_server_without_a_model_says_that_it_has_none() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let log = server.log();
+    assert!(
+        log.contains("the model is `echo`") && log.contains("is not a model"),
+        "{log}"
+    );
+    let (_, said) = answer(&server, &place.key("dify"));
+    assert!(said.contains("not a model"), "{said}");
+}
+
+#[test]
 fn a_server_does_not_start_without_the_key_that_it_was_told_to_use() {
     let place = Place::new();
     let file = place.file("parlance.toml");
