@@ -204,6 +204,8 @@ def answered(alice, settled):
     def _():
         gate, id = Gate(), alice.create()
         say(id, script(steps=[{"gate": gate.name}, {"text": "first"}]))
+        while state(alice.get(f"/api/conversations/{id}/events?reverse=true&limit=1").json["events"][0]) != "running":
+            pass
         say(id, "and?")
         gate.open()
         wanted = ["agent: first", "awaiting_user_input", "running", "agent: You said: and?"]
