@@ -13,18 +13,18 @@ use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, TestApp};
-use crate::script::Scripted;
+use crate::script::Directed;
 
 const RECEIPT: &str = "parlance-erasure-receipt";
 
 struct Stage {
     app: TestApp,
-    model: Scripted,
+    model: Directed,
 }
 
 impl Stage {
     async fn new() -> Self {
-        let model = Scripted::default();
+        let model = Directed::default();
         let app = TestApp::with_model(Arc::new(Answering(model.clone()))).await;
         Self { app, model }
     }
@@ -819,14 +819,22 @@ async fn responses_are_listed_as_foundry_lists_them() {
 #[tokio::test]
 async fn a_model_is_an_app_a_configured_model_or_the_keys_own() {
     let stage = Stage::new().await;
-    for (named, app) in [("second", "second"), ("gpt-4o-mini", "default")] {
-        let made = stage.create(&json!({"model": named, "input": "x"})).await;
+    let agent = json!({"type": "agent_reference", "name": "second"});
+    for (body, app) in [
+        (json!({"input": "x", "model": "second"}), "second"),
+        (json!({"input": "x", "model": "gpt-4o-mini"}), "default"),
+        (
+            json!({"input": "x", "agent_reference": agent, "model": "gpt-4o-mini"}),
+            "second",
+        ),
+    ] {
+        let made = stage.create(&body).await;
         assert_eq!(made["model"], "echo");
         let listed = stage
             .get(&format!("/responses?agent_name={app}&limit=1"))
             .await
             .json();
-        assert_eq!(listed["data"][0]["id"], made["id"], "{named}");
+        assert_eq!(listed["data"][0]["id"], made["id"], "{body}");
     }
 }
 

@@ -17,7 +17,7 @@
 //! {"id":"conv_..."}
 //! ```
 //!
-//! What the model answers is what the question says, if that is a script ([`script::Scripted`]); else it is
+//! What the model answers is what the question says, if that is a script ([`script::Directed`]); else it is
 //! an echo. In the files named `turn.http` it is [`models::Scripted`], so that these show the same turn in
 //! every dialect.
 //!
@@ -47,7 +47,7 @@ async fn every_scenario_is_answered_byte_for_byte() {
         let model: Arc<dyn Model> = if file.ends_with("turn.http") {
             Arc::new(Answering(models::Scripted))
         } else {
-            Arc::new(Answering(script::Scripted::default()))
+            Arc::new(Answering(script::Directed::default()))
         };
         let app = TestApp::with_model(model).await;
         let actual = replay(&app, &expected).await;

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 /// The model. All clones are one.
 #[derive(Clone, Default)]
-pub(crate) struct Scripted {
+pub(crate) struct Directed {
     asked: Arc<Mutex<Vec<ModelRequest>>>,
     gates: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
@@ -50,7 +50,7 @@ enum Step {
     Down,
 }
 
-impl Scripted {
+impl Directed {
     /// Lets one answer through that waits at this gate, or will.
     pub(crate) fn open(&self, gate: &str) {
         self.gate(gate).add_permits(1);
@@ -115,7 +115,7 @@ impl Scripted {
 }
 
 #[async_trait]
-impl Answer for Scripted {
+impl Answer for Directed {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         self.asked.lock().unwrap().push(request.clone());
         let said = request
