@@ -314,11 +314,15 @@ impl Conversation {
         match outcome {
             Outcome::Done(ids) => self.done(deed, ids),
             Outcome::Refused => self.refused(deed),
-            Outcome::Broken { begun, ended } => match deed {
-                Deed::Ask(question, _) if *begun => self.asked(&question.canary, *ended),
-                Deed::Say(said, _) if *begun => self.asked(&said.canary, false),
-                _ => {}
-            },
+            Outcome::Broken { begun, ended } => {
+                if let Deed::Ask(said, _) | Deed::Say(said, _) = deed
+                    && *begun
+                {
+                    // Nobody is told that what was said is answered.
+                    let answered = *ended && matches!(deed, Deed::Ask(..));
+                    self.asked(&said.canary, answered);
+                }
+            }
         }
     }
 
