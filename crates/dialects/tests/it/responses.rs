@@ -184,6 +184,13 @@ async fn a_stream_is_read_again_in_the_same_bytes_and_from_any_event() {
         {"refusal": "No"}, {"call": ["call_1", "f"]}, {"arguments": "{\"a\""}, {"arguments": ":1}"},
         {"usage": [3, 1, 4, 2]},
     ]);
+    // In a conversation, and alone.
+    let conversation = stage.conversation().await;
+    let body = json!({"input": script(&steps), "stream": true, "conversation": conversation});
+    let live = stage.post("/responses", &body).await.text();
+    let path = id(&events(&live)[0]["response"]);
+    let again = stage.get(&format!("/responses/{path}?stream=true")).await;
+    assert_eq!(again.text(), live);
     let body = json!({"input": script(&steps), "stream": true});
     let live = stage.post("/responses", &body).await;
     assert_eq!(
@@ -880,4 +887,22 @@ async fn what_another_dialect_asked_is_a_response_too() {
         .await
         .text();
     assert!(told.contains("event: response.completed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_comments_that_no_client_reads() {
+    let stage = Stage::new().await;
+    let steps = script(&json!([{"text": "a"}, {"gate": "one"}, {"text": "b"}]));
+    let body = json!({"input": steps, "stream": true});
+    let mut stream = stage.open(Method::POST, "/responses", Some(&body)).await;
+    while !stream.read.contains(": keep-alive\n\n") {
+        assert!(stream.more().await);
+    }
+    stage.model.open("one");
+    let told = stream.all().await.replace(": keep-alive\n\n", "");
+    let path = format!(
+        "/responses/{}?stream=true",
+        id(&events(&told)[0]["response"])
+    );
+    assert_eq!(stage.get(&path).await.text(), told);
 }
