@@ -25,8 +25,9 @@ struct Things {
     turn: TurnId,
 }
 
-/// The same as a client names them, with an app.
+/// The same as a client names them, with an app, below one of the dialect's prefixes.
 struct Names {
+    mount: &'static str,
     conversation: String,
     item: String,
     turn: String,
@@ -55,6 +56,7 @@ fn names(app: &TestApp, dialect: &str, things: Things) -> Names {
     };
     let entry = parlance_dialects::dialect(dialect).expect("the dialect exists");
     Names {
+        mount: entry.mounts.first().expect("a prefix of its own"),
         conversation,
         item,
         turn: format!("resp_{}", turn.hex()),
@@ -105,6 +107,7 @@ fn request(
     key: Option<&str>,
 ) -> Request<Body> {
     let Names {
+        mount,
         conversation,
         item,
         turn,
@@ -118,7 +121,10 @@ fn request(
         .replace("{response_id}", turn)
         .replace("{model}", "default")
         .replace("{deployment}", "default");
-    let prefix = entry.mounts.first().expect("a prefix of its own");
+    let prefix = names
+        .mount
+        .replace("{project}", "p")
+        .replace("{app}", "second");
     let user_in_query = if user.is_empty() {
         String::new()
     } else {
@@ -268,6 +274,32 @@ async fn no_route_answers_without_a_right_key() {
         still_there(&app, things).await;
     }
     insta::assert_snapshot!("authorisation_matrix", matrix);
+}
+
+#[tokio::test]
+async fn all_prefixes_of_a_dialect_ask_for_the_same_keys() {
+    let app = TestApp::new().await;
+    let things = things_of_alice(&app).await;
+    for entry in DIALECTS {
+        let bobs = app.key(&format!("{}.bob", entry.name)).to_owned();
+        let mut names = names(&app, entry.name, things);
+        for route in entry.route_table().iter().filter(|route| route.keyed) {
+            let mut answers = Vec::new();
+            for mount in entry.mounts {
+                names.mount = mount;
+                for key in [None, Some(bobs.as_str())] {
+                    let answer = app.send(request(entry, route, &names, "bob", key)).await;
+                    assert!(!answer.text().contains("hello"), "{mount}{}", route.path);
+                    answers.push((answer.status, key.is_some()));
+                }
+            }
+            let others = answers.chunks(2).skip(1);
+            for other in others {
+                assert_eq!(other, &answers[..2], "{} {}", route.method, route.path);
+            }
+        }
+        still_there(&app, things).await;
+    }
 }
 
 #[tokio::test]

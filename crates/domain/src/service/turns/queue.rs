@@ -41,17 +41,15 @@ impl Waiting {
 
     /// Notes that this waits; true if nobody answers in that conversation yet.
     fn add(&self, conversation: ConversationId, asked: Asked) -> bool {
-        self.with(|waiting| match waiting.get_mut(&conversation) {
-            Some(before) => {
-                if before.seq < asked.seq {
-                    *before = asked;
-                }
-                false
-            }
-            None => {
+        self.with(|waiting| {
+            let Some(before) = waiting.get_mut(&conversation) else {
                 waiting.insert(conversation, asked);
-                true
+                return true;
+            };
+            if before.seq < asked.seq {
+                *before = asked;
             }
+            false
         })
     }
 
