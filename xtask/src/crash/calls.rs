@@ -191,7 +191,8 @@ impl Caller<'_> {
             Dialect::OpenHands => {
                 let first = item(self.rng, Kind::User);
                 let body = json!({"initial_user_msg": first.text.held});
-                ("/api/conversations", body, vec![Deed::Add(vec![first])])
+                let answer = answer_to(&first);
+                ("/api/conversations", body, vec![Deed::Say(first, answer)])
             }
         };
         let mut call = self.call(dialect, "POST", path, Some(&body), Deed::Look);
@@ -212,8 +213,7 @@ impl Caller<'_> {
     /// A question to Dify, in a conversation or in a new one.
     pub(super) fn ask(&mut self, of: Option<&Conversation>) -> Call {
         let question = item(self.rng, Kind::User);
-        let text = format!("{PREAMBLE}{}", question.text.held);
-        let answer = Item::new(Kind::Assistant, question.canary.clone(), text);
+        let answer = answer_to(&question);
         let (mode, reading) = match self.rng.random_range(0..10) {
             0..4 => ("blocking", Reading::Whole),
             4..9 => ("streaming", Reading::Whole),
@@ -407,7 +407,8 @@ impl Caller<'_> {
             0..3 if !of.loose => {
                 let item = item(self.rng, Kind::User);
                 let body = json!({"action": "message", "args": {"content": item.text.held}});
-                let deed = Deed::Add(vec![item]);
+                let answer = answer_to(&item);
+                let deed = Deed::Say(item, answer);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
             3..6 => {
@@ -416,7 +417,8 @@ impl Caller<'_> {
                 let deed = Deed::Add(vec![item]);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
-            6 if of.active.held => {
+            // Stopping breaks an answer off, anywhere.
+            6 if of.active.held && !of.loose => {
                 let deed = Deed::Active(false);
                 self.call(dialect, "POST", &to("stop"), Some(&json!({})), deed)
             }
@@ -434,4 +436,10 @@ impl Caller<'_> {
         let path = "/v1/conversations?limit=20";
         self.call(Dialect::OpenAi, "GET", path, None, Deed::Look)
     }
+}
+
+/// What `echo` answers.
+fn answer_to(said: &Item) -> Item {
+    let text = format!("{PREAMBLE}{}", said.text.held);
+    Item::new(Kind::Assistant, said.canary.clone(), text)
 }

@@ -121,6 +121,8 @@ pub(super) enum Answered {
 pub(super) struct Answer {
     pub(super) item: Item,
     pub(super) state: Answered,
+    /// What was asked belongs to no turn, so that no message can show that its turn has failed.
+    pub(super) apart: bool,
 }
 
 /// The items of one call: all of them or none.
@@ -162,6 +164,8 @@ pub(super) enum Deed {
     Add(Vec<Item>),
     /// A question is asked; the second is the answer.
     Ask(Item, Item),
+    /// Something is said that is answered later, if the server lives that long; the second is the answer.
+    Say(Item, Item),
     Title(String),
     Metadata(Pairs),
     Clear,
@@ -181,6 +185,7 @@ impl Deed {
         match self {
             Self::Add(_) => "append",
             Self::Ask(..) => "ask",
+            Self::Say(..) => "say",
             Self::Title(_) => "rename",
             Self::Metadata(_) => "metadata",
             Self::Clear => "clear",
@@ -197,7 +202,7 @@ impl Deed {
         match self {
             Self::Add(items) => items.len(),
             Self::Metadata(pairs) => pairs.len(),
-            Self::Ask(..) | Self::Title(_) | Self::Edit(..) => 1,
+            Self::Ask(..) | Self::Say(..) | Self::Title(_) | Self::Edit(..) => 1,
             Self::Clear | Self::Remove(_) | Self::Active(_) | Self::Delete | Self::Look => 0,
         }
     }
@@ -263,8 +268,18 @@ impl Conversation {
                 let answer = Answer {
                     item: answer.clone(),
                     state: Answered::Perhaps,
+                    apart: false,
                 };
                 self.enter(vec![question.clone()], Some(answer));
+            }
+            Deed::Say(said, answer) => {
+                let answer = Answer {
+                    item: answer.clone(),
+                    state: Answered::Perhaps,
+                    apart: true,
+                };
+                self.enter(vec![said.clone()], Some(answer));
+                self.loose = true;
             }
             Deed::Title(title) => self.title.send(Some(title.clone())),
             Deed::Metadata(pairs) => self.metadata.send(pairs.clone()),
@@ -299,13 +314,11 @@ impl Conversation {
         match outcome {
             Outcome::Done(ids) => self.done(deed, ids),
             Outcome::Refused => self.refused(deed),
-            Outcome::Broken { begun, ended } => {
-                if let Deed::Ask(question, _) = deed
-                    && *begun
-                {
-                    self.asked(&question.canary, *ended);
-                }
-            }
+            Outcome::Broken { begun, ended } => match deed {
+                Deed::Ask(question, _) if *begun => self.asked(&question.canary, *ended),
+                Deed::Say(said, _) if *begun => self.asked(&said.canary, false),
+                _ => {}
+            },
         }
     }
 
@@ -336,6 +349,7 @@ impl Conversation {
                 }
             }
             Deed::Ask(question, _) => self.asked(&question.canary, true),
+            Deed::Say(said, _) => self.asked(&said.canary, false),
             Deed::Title(_) => self.title.acknowledge(),
             Deed::Metadata(_) => self.metadata.acknowledge(),
             Deed::Clear => {
@@ -360,7 +374,7 @@ impl Conversation {
     fn refused(&mut self, deed: &Deed) {
         match deed {
             Deed::Add(items) => self.refuse(items.first()),
-            Deed::Ask(question, _) => self.refuse(Some(question)),
+            Deed::Ask(said, _) | Deed::Say(said, _) => self.refuse(Some(said)),
             Deed::Title(_) => self.title.sent = None,
             Deed::Metadata(_) => self.metadata.sent = None,
             Deed::Clear => self.section.sent = None,

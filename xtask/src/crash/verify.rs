@@ -184,7 +184,7 @@ fn canaries(seen: &Seen) -> BTreeSet<String> {
 fn wrote(deeds: &[Deed], canaries: &BTreeSet<String>) -> bool {
     deeds.iter().any(|deed| match deed {
         Deed::Add(items) => items.iter().any(|item| canaries.contains(&item.canary)),
-        Deed::Ask(question, _) => canaries.contains(&question.canary),
+        Deed::Ask(said, _) | Deed::Say(said, _) => canaries.contains(&said.canary),
         Deed::Metadata(pairs) => pairs.values().any(|value| canaries.contains(value)),
         Deed::Title(title) => canaries.contains(title),
         Deed::Clear

@@ -121,10 +121,7 @@ fn request(
         .replace("{response_id}", turn)
         .replace("{model}", "default")
         .replace("{deployment}", "default");
-    let prefix = names
-        .mount
-        .replace("{project}", "p")
-        .replace("{app}", "second");
+    let prefix = mount.replace("{project}", "p").replace("{app}", "second");
     let user_in_query = if user.is_empty() {
         String::new()
     } else {
