@@ -692,6 +692,13 @@ async fn references_name_items_of_the_conversation_or_of_the_responses_before() 
             .count(),
         2
     );
+    // Whoever keeps no chain names what was said all the same.
+    stage.create(&json!({"input": reference})).await;
+    let read = stage.told();
+    assert!(read.iter().any(|(_, text)| text.ends_with("said: one")));
+    assert_eq!(read.len(), 2);
+    let path = format!("/responses/{}", id(&first));
+    assert_eq!(stage.delete(&path, "openai").await.status, 200);
     let (status, message) = stage.refused(&json!({"input": reference})).await;
     assert_eq!(status, 404);
     assert!(
