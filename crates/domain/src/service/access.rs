@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Service, fault};
 use crate::fault::{CredentialProblem, Error, Fault, Noun, Reason};
 use crate::ids::KeyId;
-use crate::model::{App, KeyDigest, KeyRecord, Principal, Realm, User};
+use crate::model::{App, KeyDigest, KeyRecord, Principal, ProjectId, Realm, User};
 
 /// How long a key is believed without asking the store: a revoked key stops within this time.
 const BELIEVED: Duration = Duration::from_millis(900);
@@ -47,6 +47,8 @@ impl Access {
 #[derive(Default)]
 pub(super) struct Cache {
     known: RwLock<BTreeMap<KeyDigest, (Instant, Arc<Access>)>>,
+    /// The apps of projects in which one was looked for by its name.
+    apps: RwLock<BTreeMap<ProjectId, (Instant, Arc<[Arc<App>]>)>>,
 }
 
 impl Cache {
@@ -62,6 +64,26 @@ impl Cache {
             known.clear();
         }
         known.insert(digest, (Instant::now(), access));
+    }
+
+    fn apps(&self, project: ProjectId) -> Option<Arc<[Arc<App>]>> {
+        let known = self.apps.read().unwrap_or_else(PoisonError::into_inner);
+        let (since, apps) = known.get(&project)?;
+        (since.elapsed() < BELIEVED).then(|| Arc::clone(apps))
+    }
+
+    fn put_apps(&self, project: ProjectId, apps: Arc<[Arc<App>]>) {
+        let mut known = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(project, (Instant::now(), apps));
+    }
+
+    /// A project has an app more.
+    pub(super) fn forget_apps(&self, project: ProjectId) {
+        let mut known = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&project);
     }
 
     pub(super) fn forget(&self, key: KeyId) {
@@ -125,11 +147,22 @@ impl Service {
         if named(&access.app) {
             return Ok(Arc::clone(&access.app));
         }
-        let apps = self.store().apps(access.key.project).await.map_err(fault)?;
-        match apps.into_iter().find(|app| named(app)) {
-            Some(app) => Ok(Arc::new(app)),
+        let apps = self.known_apps(access.key.project).await?;
+        match apps.iter().find(|app| named(app)) {
+            Some(app) => Ok(Arc::clone(app)),
             None if self.inner.settings.strict_names => Err(Fault::NotFound(Noun::App).into()),
             None => Ok(Arc::clone(&access.app)),
         }
+    }
+
+    /// The apps of a project, as they were a moment ago.
+    async fn known_apps(&self, project: ProjectId) -> Result<Arc<[Arc<App>]>, Error> {
+        if let Some(apps) = self.inner.access.apps(project) {
+            return Ok(apps);
+        }
+        let apps = self.store().apps(project).await.map_err(fault)?;
+        let apps: Arc<[Arc<App>]> = apps.into_iter().map(Arc::new).collect();
+        self.inner.access.put_apps(project, Arc::clone(&apps));
+        Ok(apps)
     }
 }

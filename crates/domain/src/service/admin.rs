@@ -94,7 +94,10 @@ impl Service {
             .administer(&AdminWrite::CreateApp(app.clone()))
             .await
         {
-            Ok(()) => Ok(Some(app)),
+            Ok(()) => {
+                self.inner.access.forget_apps(project);
+                Ok(Some(app))
+            }
             Err(StoreError::NameTaken) => Ok(None),
             Err(error) => Err(fault(error)),
         }
