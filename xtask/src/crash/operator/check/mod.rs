@@ -75,7 +75,7 @@ fn apps(yard: &mut Yard, text: &str, wrong: &mut Vec<String>) {
         settle(&mut app.known, row.is_some(), &format!("app {name}"), wrong);
         let Some(row) = row else { continue };
         let line = app.line.get_or_insert_with(|| row.to_owned());
-        let whole = row.starts_with(&format!("{name}{GAP}{}{GAP}-{GAP}", app.mode));
+        let whole = row.starts_with(&format!("{name}{GAP}{}{GAP}echo{GAP}", app.mode));
         if line != row || !whole || row.split(GAP).count() != 7 {
             wrong.push(format!("app {name} is {row:?}, was {line:?}"));
         }

@@ -3,7 +3,7 @@ use crate::crash::dialect::Dialect;
 use crate::crash::journal::Cell;
 use crate::crash::operator::App;
 
-const APP: &str = "app-1  chat  -  openai=a  dify=b  coze=c  openhands=d";
+const APP: &str = "app-1  chat  echo  openai=a  dify=b  coze=c  openhands=d";
 const KEY: &str = "0a  dify  app-1  user-1  all  2026-01-01T00:00:00Z  active";
 const REVOKED: &str = "0a  dify  app-1  user-1  all  2026-01-01T00:00:00Z  revoked 2026-01-02";
 
