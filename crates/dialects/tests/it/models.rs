@@ -118,9 +118,9 @@ fn text(message: &ModelMessage) -> String {
         ModelMessage::Said { parts, .. } | ModelMessage::ToolOutput { parts, .. } => {
             let text = |part: &ModelPart| match part {
                 ModelPart::Text(text) => text.clone(),
-                ModelPart::Image { .. } | ModelPart::File { .. } | ModelPart::Audio { .. } => {
-                    format!("{part:?}")
-                }
+                other @ (ModelPart::Image { .. }
+                | ModelPart::File { .. }
+                | ModelPart::Audio { .. }) => format!("{other:?}"),
             };
             parts.iter().map(text).collect()
         }
