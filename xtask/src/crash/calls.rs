@@ -10,7 +10,7 @@ use super::dialect::{Dialect, Keys, decimal};
 use super::journal::{Conversation, Deed, Item, Kind, Pairs, Presence};
 
 /// What every answer of the built-in model begins with.
-const PREAMBLE: &str = "[echo, not a model] You said: ";
+pub(super) const PREAMBLE: &str = "[echo, not a model] You said: ";
 /// Characters of a question that Dify makes a title of.
 const TITLE_CHARS: usize = 20;
 /// Most items in one call.
@@ -59,7 +59,13 @@ fn words(rng: &mut StdRng, canary: &str) -> String {
     format!("{canary}{filler} {end}")
 }
 
-fn item(rng: &mut StdRng, kind: Kind) -> Item {
+/// What the built-in model answers.
+pub(super) fn echo(said: &Item) -> Item {
+    let text = format!("{PREAMBLE}{}", said.text.held);
+    Item::new(Kind::Assistant, said.canary.clone(), text)
+}
+
+pub(super) fn item(rng: &mut StdRng, kind: Kind) -> Item {
     let canary = canary(rng);
     let text = words(rng, &canary);
     Item::new(kind, canary, text)
@@ -126,7 +132,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    fn call(
+    pub(super) fn call(
         &self,
         dialect: Dialect,
         method: &str,
@@ -191,7 +197,7 @@ impl Caller<'_> {
             Dialect::OpenHands => {
                 let first = item(self.rng, Kind::User);
                 let body = json!({"initial_user_msg": first.text.held});
-                ("/api/conversations", body, vec![Deed::Add(vec![first])])
+                ("/api/conversations", body, vec![Deed::Say(first)])
             }
         };
         let mut call = self.call(dialect, "POST", path, Some(&body), Deed::Look);
@@ -209,11 +215,19 @@ impl Caller<'_> {
         }
     }
 
+    /// A question in a conversation, to Dify or as a response of OpenAI's.
+    pub(super) fn question(&mut self, of: &Conversation) -> Call {
+        if of.is_readable() && self.rng.random_bool(0.4) {
+            self.respond_in(of)
+        } else {
+            self.ask(Some(of))
+        }
+    }
+
     /// A question to Dify, in a conversation or in a new one.
     pub(super) fn ask(&mut self, of: Option<&Conversation>) -> Call {
         let question = item(self.rng, Kind::User);
-        let text = format!("{PREAMBLE}{}", question.text.held);
-        let answer = Item::new(Kind::Assistant, question.canary.clone(), text);
+        let answer = echo(&question);
         let (mode, reading) = match self.rng.random_range(0..10) {
             0..4 => ("blocking", Reading::Whole),
             4..9 => ("streaming", Reading::Whole),
@@ -281,7 +295,7 @@ impl Caller<'_> {
         let dialect = Dialect::OpenAi;
         match self.rng.random_range(0..10) {
             // What is appended beside a turn may come before its answer, and be echoed.
-            0..5 if !of.loose => self.append(of),
+            0..5 if !of.is_busy() => self.append(of),
             5..7 => {
                 let metadata = pairs(self.rng);
                 let body = json!({"metadata": metadata});
@@ -305,10 +319,13 @@ impl Caller<'_> {
                 }
                 None => self.call(dialect, "GET", &path, None, Deed::Look),
             },
-            _ => {
-                let path = format!("{path}/items?limit=100");
-                self.call(dialect, "GET", &path, None, Deed::Look)
-            }
+            _ => match of.responses().next() {
+                Some((canary, id)) => self.forget(id, Deed::Forget(canary.to_owned())),
+                None => {
+                    let path = format!("{path}/items?limit=100");
+                    self.call(dialect, "GET", &path, None, Deed::Look)
+                }
+            },
         }
     }
 
@@ -327,7 +344,8 @@ impl Caller<'_> {
     fn dify(&mut self, of: &Conversation) -> Call {
         let dialect = Dialect::Dify;
         match self.rng.random_range(0..10) {
-            0..7 => self.ask(Some(of)),
+            // What the agent has not answered yet would be read by this turn, too.
+            0..7 if !of.agent.is_busy => self.question(of),
             7..9 => {
                 let path = format!("/v1/conversations/{}/name", of.name.dashed());
                 let title = canary(self.rng);
@@ -345,7 +363,7 @@ impl Caller<'_> {
         let (dialect, id) = (Dialect::Coze, of.name.decimal);
         let message = |what: &str| format!("/v1/conversation/message/{what}?conversation_id={id}");
         match self.rng.random_range(0..10) {
-            0..4 if !of.loose => {
+            0..4 if !of.is_busy() => {
                 let kind = if self.rng.random_bool(0.7) {
                     Kind::User
                 } else {
@@ -368,7 +386,7 @@ impl Caller<'_> {
                 let body = json!({"name": title});
                 self.call(dialect, "PUT", &path, Some(&body), Deed::Title(title))
             }
-            5 if !of.loose => {
+            5 if !of.is_busy() => {
                 let path = format!("/v1/conversations/{id}/clear");
                 self.call(dialect, "POST", &path, Some(&json!({})), Deed::Clear)
             }
@@ -404,10 +422,11 @@ impl Caller<'_> {
                 let deed = Deed::Active(true);
                 self.call(dialect, "POST", &to("start"), Some(&json!({})), deed)
             }
+            // One after the other, whatever is still to be answered: the agent's turns echo what was said last.
             0..3 if !of.loose => {
-                let item = item(self.rng, Kind::User);
-                let body = json!({"action": "message", "args": {"content": item.text.held}});
-                let deed = Deed::Add(vec![item]);
+                let said = item(self.rng, Kind::User);
+                let body = json!({"action": "message", "args": {"content": said.text.held}});
+                let deed = Deed::Say(said);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
             3..6 => {
@@ -416,7 +435,8 @@ impl Caller<'_> {
                 let deed = Deed::Add(vec![item]);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
-            6 if of.active.held => {
+            // A turn that is stopped says only half of what it would.
+            6 if of.active.held && !of.is_busy() => {
                 let deed = Deed::Active(false);
                 self.call(dialect, "POST", &to("stop"), Some(&json!({})), deed)
             }
@@ -427,6 +447,15 @@ impl Caller<'_> {
             }
             _ => self.call(dialect, "GET", &to("trajectory"), None, Deed::Look),
         }
+    }
+
+    /// The newest events of a conversation.
+    pub(super) fn newest_events(&self, of: &Conversation) -> Call {
+        let path = format!(
+            "/api/conversations/{}/events?reverse=true&limit=20",
+            of.name.hex()
+        );
+        self.call(Dialect::OpenHands, "GET", &path, None, Deed::Look)
     }
 
     /// The newest conversations, which tell all bits of the ids that Coze has shortened.

@@ -1,9 +1,12 @@
 //! What a client has sent, and what it knows of it: not sent, sent with an unknown outcome, or
 //! acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dialect::{Dialect, Name};
+
+/// Canaries in a question to a response: what is asked, the instructions, a tool, and the metadata.
+const CANARIES_ALONE: usize = 4;
 
 /// A conversation's metadata.
 pub(super) type Pairs = BTreeMap<String, String>;
@@ -108,7 +111,7 @@ pub(super) enum Known {
 /// What is known of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
-    /// It may be there.
+    /// It may be there; if it is not, the turn has failed.
     Perhaps,
     /// It is there.
     Yes,
@@ -116,11 +119,20 @@ pub(super) enum Answered {
     Failed,
 }
 
+/// A response that a client was told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) id: u128,
+    pub(super) presence: Presence,
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) item: Item,
     pub(super) state: Answered,
+    /// The response that it is the output of, where that is known.
+    pub(super) response: Option<Told>,
 }
 
 /// The items of one call: all of them or none.
@@ -131,6 +143,22 @@ pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) items: Vec<Item>,
     pub(super) answer: Option<Answer>,
+}
+
+/// What OpenHands' agent does in a conversation. Several messages may be answered at once, and one that was
+/// not answered when the server was killed never is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agent {
+    /// The canaries of what was said to it.
+    pub(super) said: BTreeSet<String>,
+    /// It may still answer.
+    pub(super) is_busy: bool,
+    /// Something was said since it was last compared.
+    pub(super) is_asked: bool,
+    /// Answers that a client has seen since then, with the numbers of their events.
+    pub(super) heard: Vec<(u64, String)>,
+    /// The answers and the notes when they were last compared: none goes, and none comes between.
+    pub(super) noted: Vec<(u64, String)>,
 }
 
 /// A conversation.
@@ -148,6 +176,7 @@ pub(super) struct Conversation {
     pub(super) leaving: bool,
     /// An answer may still come that nobody waits for.
     pub(super) loose: bool,
+    pub(super) agent: Agent,
     /// Something was sent since it was last compared.
     pub(super) touched: bool,
     /// It takes many items.
@@ -162,6 +191,12 @@ pub(super) enum Deed {
     Add(Vec<Item>),
     /// A question is asked; the second is the answer.
     Ask(Item, Item),
+    /// Something is said to OpenHands' agent.
+    Say(Item),
+    /// The response that answers the question with this canary is deleted; its items stay.
+    Forget(String),
+    /// Something about a response that stands alone.
+    Alone(Errand),
     Title(String),
     Metadata(Pairs),
     Clear,
@@ -175,12 +210,28 @@ pub(super) enum Deed {
     Look,
 }
 
+/// What is done with a response that stands alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    Ask,
+    /// Nothing of it is to be stored.
+    AskInPassing,
+    Read,
+    Delete,
+}
+
 impl Deed {
     /// Its name in the summary.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Add(_) => "append",
             Self::Ask(..) => "ask",
+            Self::Say(_) => "say",
+            Self::Forget(_) => "delete response",
+            Self::Alone(Errand::Ask) => "respond",
+            Self::Alone(Errand::AskInPassing) => "respond unstored",
+            Self::Alone(Errand::Read) => "read response",
+            Self::Alone(Errand::Delete) => "delete lone response",
             Self::Title(_) => "rename",
             Self::Metadata(_) => "metadata",
             Self::Clear => "clear",
@@ -197,8 +248,15 @@ impl Deed {
         match self {
             Self::Add(items) => items.len(),
             Self::Metadata(pairs) => pairs.len(),
-            Self::Ask(..) | Self::Title(_) | Self::Edit(..) => 1,
-            Self::Clear | Self::Remove(_) | Self::Active(_) | Self::Delete | Self::Look => 0,
+            Self::Ask(..) | Self::Say(_) | Self::Title(_) | Self::Edit(..) => 1,
+            Self::Alone(Errand::Ask | Errand::AskInPassing) => CANARIES_ALONE,
+            Self::Clear
+            | Self::Remove(_)
+            | Self::Forget(_)
+            | Self::Alone(Errand::Read | Errand::Delete)
+            | Self::Active(_)
+            | Self::Delete
+            | Self::Look => 0,
         }
     }
 }
@@ -227,10 +285,33 @@ impl Conversation {
             entries: Vec::new(),
             leaving: false,
             loose: false,
+            agent: Agent::default(),
             touched: true,
             large: false,
             step: 0,
         }
+    }
+
+    /// Whether something may still be answered that nobody waits for.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.loose || self.agent.is_busy
+    }
+
+    /// Whether a response can read what is there: calls of tools have no outputs here.
+    pub(super) fn is_readable(&self) -> bool {
+        let items = self.entries.iter().flat_map(|entry| &entry.items);
+        let mut there = items.filter(|item| item.presence != Presence::Gone);
+        !there.any(|item| item.kind == Kind::Call)
+    }
+
+    /// The canary of a question and the response that has answered it, where that may be deleted.
+    pub(super) fn responses(&self) -> impl Iterator<Item = (&str, u128)> {
+        self.entries.iter().filter_map(|entry| {
+            let answer = entry.answer.as_ref()?;
+            let told = answer.response?;
+            let is_done = answer.state == Answered::Yes && told.presence == Presence::There;
+            is_done.then_some((answer.item.canary.as_str(), told.id))
+        })
     }
 
     /// The items that are there as far as is known.
@@ -263,9 +344,16 @@ impl Conversation {
                 let answer = Answer {
                     item: answer.clone(),
                     state: Answered::Perhaps,
+                    response: None,
                 };
                 self.enter(vec![question.clone()], Some(answer));
             }
+            Deed::Say(said) => {
+                self.agent.said.insert(said.canary.clone());
+                (self.agent.is_busy, self.agent.is_asked) = (true, true);
+                self.enter(vec![said.clone()], None);
+            }
+            Deed::Forget(canary) => self.set_presence(canary, Presence::Leaving),
             Deed::Title(title) => self.title.send(Some(title.clone())),
             Deed::Metadata(pairs) => self.metadata.send(pairs.clone()),
             Deed::Clear => self.section.send(None),
@@ -281,7 +369,7 @@ impl Conversation {
             }
             Deed::Active(active) => self.active.send(*active),
             Deed::Delete => self.leaving = true,
-            Deed::Look => {}
+            Deed::Look | Deed::Alone(_) => {}
         }
     }
 
@@ -306,6 +394,25 @@ impl Conversation {
                     self.asked(&question.canary, *ended);
                 }
             }
+        }
+    }
+
+    /// Notes which response answers a question.
+    pub(super) fn respond(&mut self, canary: &str, id: u128) {
+        if let Some(answer) = self.answer_to(canary) {
+            let presence = Presence::There;
+            answer.response = Some(Told { id, presence });
+        }
+    }
+
+    fn answer_to(&mut self, canary: &str) -> Option<&mut Answer> {
+        self.entry_of(canary)?.answer.as_mut()
+    }
+
+    fn set_presence(&mut self, canary: &str, presence: Presence) {
+        let answer = self.answer_to(canary);
+        if let Some(told) = answer.and_then(|answer| answer.response.as_mut()) {
+            told.presence = presence;
         }
     }
 
@@ -336,6 +443,8 @@ impl Conversation {
                 }
             }
             Deed::Ask(question, _) => self.asked(&question.canary, true),
+            Deed::Say(said) => self.asked(&said.canary, false),
+            Deed::Forget(canary) => self.set_presence(canary, Presence::Gone),
             Deed::Title(_) => self.title.acknowledge(),
             Deed::Metadata(_) => self.metadata.acknowledge(),
             Deed::Clear => {
@@ -353,14 +462,15 @@ impl Conversation {
                 }
             }
             Deed::Active(_) => self.active.acknowledge(),
-            Deed::Delete | Deed::Look => {}
+            Deed::Delete | Deed::Look | Deed::Alone(_) => {}
         }
     }
 
     fn refused(&mut self, deed: &Deed) {
         match deed {
             Deed::Add(items) => self.refuse(items.first()),
-            Deed::Ask(question, _) => self.refuse(Some(question)),
+            Deed::Ask(question, _) | Deed::Say(question) => self.refuse(Some(question)),
+            Deed::Forget(canary) => self.set_presence(canary, Presence::There),
             Deed::Title(_) => self.title.sent = None,
             Deed::Metadata(_) => self.metadata.sent = None,
             Deed::Clear => self.section.sent = None,
@@ -376,7 +486,7 @@ impl Conversation {
             }
             Deed::Active(_) => self.active.sent = None,
             Deed::Delete => self.leaving = false,
-            Deed::Look => {}
+            Deed::Look | Deed::Alone(_) => {}
         }
     }
 
