@@ -244,7 +244,7 @@ impl Caller<'_> {
         let mut call = self.call(Dialect::Dify, "POST", path, Some(&body), deed);
         call.reading = reading;
         // The turn that nobody waits for may still be running.
-        call.may_fail = of.is_some_and(|of| of.loose);
+        call.may_fail = of.is_some_and(Conversation::is_busy);
         call
     }
 
@@ -319,13 +319,13 @@ impl Caller<'_> {
                 }
                 None => self.call(dialect, "GET", &path, None, Deed::Look),
             },
-            _ => match of.responses().next() {
-                Some((canary, id)) => self.forget(id, Deed::Forget(canary.to_owned())),
-                None => {
-                    let path = format!("{path}/items?limit=100");
-                    self.call(dialect, "GET", &path, None, Deed::Look)
+            _ => {
+                if let Some((canary, id)) = of.responses().next() {
+                    return self.forget(id, Deed::Forget(canary.to_owned()));
                 }
-            },
+                let path = format!("{path}/items?limit=100");
+                self.call(dialect, "GET", &path, None, Deed::Look)
+            }
         }
     }
 
@@ -344,8 +344,7 @@ impl Caller<'_> {
     fn dify(&mut self, of: &Conversation) -> Call {
         let dialect = Dialect::Dify;
         match self.rng.random_range(0..10) {
-            // What the agent has not answered yet would be read by this turn, too.
-            0..7 if !of.agent.is_busy => self.question(of),
+            0..7 => self.question(of),
             7..9 => {
                 let path = format!("/v1/conversations/{}/name", of.name.dashed());
                 let title = canary(self.rng);

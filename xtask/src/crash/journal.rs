@@ -243,6 +243,15 @@ impl Deed {
         }
     }
 
+    /// What it says to OpenHands' agent.
+    pub(super) const fn said(&self) -> Option<&Item> {
+        if let Self::Say(said) = self {
+            Some(said)
+        } else {
+            None
+        }
+    }
+
     /// Canaries in it.
     pub(super) fn canaries(&self) -> usize {
         match self {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -139,10 +138,10 @@ pub(super) async fn perform(line: &mut Line, call: &Call, place: Place<'_>) -> C
     }
     match call.deeds.first() {
         Some(Deed::Delete | Deed::Forget(_) | Deed::Alone(Errand::Delete)) => {
-            place.moments.delete.notify_waiters()
+            place.moments.delete.notify_waiters();
         }
         Some(Deed::Ask(..) | Deed::Say(_) | Deed::Alone(Errand::Ask | Errand::AskInPassing)) => {
-            place.moments.ask.notify_waiters()
+            place.moments.ask.notify_waiters();
         }
         _ => {}
     }
@@ -183,7 +182,6 @@ impl Client {
             place,
             idle: Vec::new(),
         };
-        self.alone_responses.since = now();
         while self.act(&mut lines).await.is_continue() {}
         self
     }
@@ -474,13 +472,6 @@ impl Client {
         }
         Outcome::Refused
     }
-}
-
-/// The time, in milliseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.unwrap_or_default().as_millis();
-    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 /// Notes that a conversation was made, as a whole.

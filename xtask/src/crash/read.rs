@@ -355,15 +355,15 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The person's responses that were made at this time or later, in milliseconds since 1970.
-    pub(super) async fn replies(&mut self, since: u64) -> anyhow::Result<Vec<Value>> {
+    /// The person's responses that were made after this one.
+    pub(super) async fn replies(&mut self, since: u128) -> anyhow::Result<Vec<Value>> {
         let mut found: Vec<Value> = Vec::new();
         let mut after = String::new();
         loop {
             let path = format!("/v1/responses?order=desc&limit=100{after}");
             let page = self.get(Dialect::OpenAi, &path).await?;
-            let made = |row: &&Value| bits(&text(row, "id")).unwrap_or_default() >> 80;
-            let wanted = |row: &&Value| made(row) >= u128::from(since);
+            let made = |row: &&Value| bits(&text(row, "id")).unwrap_or_default();
+            let wanted = |row: &&Value| made(row) > since;
             let data = rows(&page, "data")?;
             found.extend(data.iter().filter(wanted).cloned());
             if !truth(&page, "has_more") || !data.iter().all(|row| wanted(&row)) {

@@ -17,10 +17,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// What was said to the agent, if the call did.
 pub(super) fn said(call: &Call) -> Option<String> {
-    call.deeds.iter().find_map(|deed| match deed {
-        Deed::Say(said) => Some(said.canary.clone()),
-        _ => None,
-    })
+    let mut said = call.deeds.iter().filter_map(Deed::said);
+    said.next().map(|said| said.canary.clone())
 }
 
 impl Client {

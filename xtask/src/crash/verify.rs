@@ -95,7 +95,32 @@ pub(super) async fn verify(
         clients.push(client);
     }
     clients.sort_by_key(|client| client.number);
+    if depth == Depth::Everything {
+        verdict.wrong.extend(receipts(&clients, socket).await);
+    }
     Ok((clients, verdict))
+}
+
+/// Everything that was deleted has a receipt. There may be more of them: an order on the command line that was
+/// killed may have erased what nobody knew yet.
+async fn receipts(clients: &[Client], socket: &Socket) -> Option<String> {
+    let gone = clients.iter().map(|client| {
+        let absent = client.alone_responses.absent.iter();
+        client.gone.len() + absent.filter(|absent| absent.is_deleted).count()
+    });
+    let gone: usize = gone.sum();
+    match socket.order(&Order::ListReceipts, &Notify::new()).await {
+        Said::Done(text) if text.lines().count() >= gone => None,
+        Said::Done(text) => {
+            let count = text.lines().count();
+            Some(format!(
+                "{gone} were deleted, and there are {count} receipts"
+            ))
+        }
+        said @ (Said::Refused(_) | Said::Unheard | Said::Unknown) => {
+            Some(format!("the list of receipts is answered {said:?}"))
+        }
+    }
 }
 
 /// All dialects list the same, each once.

@@ -21,8 +21,12 @@ pub(super) fn is_own(row: &Row) -> bool {
 
 /// Whether a row is an answer of the agent's.
 pub(super) fn is_agents(of: &Conversation, row: &Row) -> bool {
+    // Whatever others ask begins with a canary, and so does what is echoed of it.
+    let echoed = row.text.strip_prefix(PREAMBLE);
+    let is_of_answer = echoed.is_some_and(|echoed| echoed.starts_with(PREAMBLE));
     let canary = canary::within(&row.text);
-    row.kind == Kind::Assistant && canary.is_some_and(|canary| of.agent.said.contains(canary))
+    let is_of_said = canary.is_some_and(|canary| of.agent.said.contains(canary));
+    row.kind == Kind::Assistant && (is_of_said || is_of_answer)
 }
 
 /// What is being read of the agent's turns.
@@ -98,7 +102,7 @@ fn stays(of: &Conversation, opening: &[(u64, &str)], noted: &[(u64, String)]) ->
     ))
 }
 
-impl<'a> Turns<'a> {
+impl Turns<'_> {
     fn answer(&mut self, number: u64, row: &Row, is_new: bool) {
         if !self.is_running || self.answered.is_some() {
             self.wrong

@@ -33,9 +33,10 @@ impl Caller<'_> {
     pub(in crate::crash) fn respond_in(&mut self, of: &Conversation) -> Call {
         let question = item(self.rng, Kind::User);
         let answer = echo(&question);
-        let mut body = self.body(&question.text.held);
-        body["stream"] = self.rng.random_bool(0.5).into();
-        body["conversation"] = of.name.prefixed().into();
+        let more = json!({
+            "stream": self.rng.random_bool(0.5), "conversation": of.name.prefixed(),
+        });
+        let body = self.body(&question.text.held, more);
         let deed = Deed::Ask(question, answer);
         let mut call = self.call(Dialect::OpenAi, "POST", PATH, Some(&body), deed);
         // The turn that nobody waits for may still be running.
@@ -46,10 +47,11 @@ impl Caller<'_> {
     /// A question that has no conversation.
     pub(super) fn reply(&mut self, previous: Option<u128>, mode: Mode) -> (Reply, Call) {
         let asked = item(self.rng, Kind::User);
-        let mut body = self.body(&asked.text.held);
-        body["stream"] = (mode == Mode::Stream).into();
-        body["background"] = (mode == Mode::Background).into();
-        body["previous_response_id"] = previous.map(text).into();
+        let more = json!({
+            "stream": mode == Mode::Stream, "background": mode == Mode::Background,
+            "previous_response_id": previous.map(text),
+        });
+        let body = self.body(&asked.text.held, more);
         let said = |pointer: &str| {
             let text = body.pointer(pointer).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
@@ -74,30 +76,35 @@ impl Caller<'_> {
     /// A question of which nothing is to be stored, and what is asked.
     pub(super) fn in_passing(&mut self, previous: Option<u128>) -> (String, Call) {
         let asked = item(self.rng, Kind::User).text.held;
-        let mut body = self.body(&asked);
-        body["stream"] = self.rng.random_bool(0.5).into();
-        body["previous_response_id"] = previous.map(text).into();
-        body["store"] = false.into();
+        let more = json!({
+            "stream": self.rng.random_bool(0.5), "store": false,
+            "previous_response_id": previous.map(text),
+        });
+        let body = self.body(&asked, more);
         let deed = Deed::Alone(Errand::AskInPassing);
         let call = self.call(Dialect::OpenAi, "POST", PATH, Some(&body), deed);
         (asked, call)
     }
 
     /// What all questions have, a canary in every field that has room for one.
-    fn body(&mut self, input: &str) -> Value {
+    fn body(&mut self, input: &str, more: Value) -> Value {
         let [instructions, tool, value] = [(); 3].map(|()| canary(self.rng));
         let parameters = json!({
             "type": "object", "additionalProperties": false, "required": ["a"],
             "properties": {"a": {"type": "string", "description": tool}},
         });
-        json!({
+        let mut body = json!({
             "model": "echo", "input": input, "instructions": instructions, "truncation": "auto",
             "metadata": {"key": value},
             "tools": [{
                 "type": "function", "name": "look", "description": tool, "strict": true,
                 "parameters": parameters,
             }],
-        })
+        });
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        body
     }
 
     /// The delete of a response.

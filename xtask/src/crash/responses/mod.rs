@@ -49,8 +49,8 @@ pub(super) struct Journal {
     /// Some that may have been made.
     pub(super) making: Vec<Reply>,
     pub(super) absent: Vec<Absent>,
-    /// When the load began, in milliseconds since 1970: what was made since has a later id.
-    pub(super) since: u64,
+    /// The user's newest response when it was last compared: what was made since has a higher id.
+    pub(super) newest: u128,
 }
 
 impl Journal {

@@ -16,8 +16,7 @@ use crate::crash::verify::{Depth, SAMPLE, Verdict};
 /// Earlier absences that each client looks for, beside its newest.
 const EARLIER: usize = 2;
 
-/// Lists a user's responses that stand alone, those that were made since the load began or all: each must be
-/// known, or be one that was being made.
+/// Lists a user's responses that stand alone, those that are new or all: each must be known, or be one that was being made.
 pub(in crate::crash) async fn adopt(
     user: usize,
     clients: &mut [Client],
@@ -29,13 +28,15 @@ pub(in crate::crash) async fn adopt(
     let journals = || theirs().map(|client| &client.alone_responses);
     let since = match depth {
         Depth::Everything => 0,
-        Depth::Sample | Depth::Living => journals().map(|one| one.since).min().unwrap_or(0),
+        Depth::Sample | Depth::Living => journals().map(|one| one.newest).max().unwrap_or(0),
     };
     let replies = journals().flat_map(|journal| &journal.replies);
     let known: BTreeSet<u128> = replies.filter_map(|reply| reply.id).collect();
     let absent = journals().flat_map(|journal| &journal.absent);
     let absent: BTreeSet<u128> = absent.map(|absent| absent.id).collect();
-    for (id, metadata) in alone(&reader.replies(since).await?) {
+    let listed = reader.replies(since).await?;
+    let newest = listed.iter().filter_map(id_of).max();
+    for (id, metadata) in alone(&listed) {
         let name = text(id);
         if absent.contains(&id) {
             let wrong = format!("user {user}: {name} was deleted and is listed");
@@ -48,8 +49,13 @@ pub(in crate::crash) async fn adopt(
     for client in clients.iter_mut().filter(|client| client.keys.user == user) {
         // What was not made by now must never appear.
         client.alone_responses.making.clear();
+        client.alone_responses.newest = newest.unwrap_or(since);
     }
     Ok(())
+}
+
+fn id_of(object: &Value) -> Option<u128> {
+    object.get("id").and_then(Value::as_str).and_then(bits)
 }
 
 /// The ids and metadata of those that stand alone.
@@ -59,8 +65,7 @@ fn alone(listed: &[Value]) -> Vec<(u128, Pairs)> {
         .iter()
         .filter(|object| object.get("conversation").is_none())
     {
-        let id = object.get("id").and_then(Value::as_str).and_then(bits);
-        alone.extend(id.map(|id| (id, pairs(object.get("metadata")))));
+        alone.extend(id_of(object).map(|id| (id, pairs(object.get("metadata")))));
     }
     alone
 }
