@@ -3,7 +3,7 @@
 import { COZE_CN_BASE_URL, CozeAPI, RoleType } from "@coze/api";
 import { equal, holds, rejects, test } from "../lib/results.mjs";
 
-const { BASE_URL, COZE_BOT_ID, COZE_KEY_ALICE, COZE_KEY_BOB, COZE_KEY_READER } = process.env;
+const { BASE_URL, MODEL_URL, RUN, COZE_BOT_ID, COZE_KEY_ALICE, COZE_KEY_BOB, COZE_KEY_READER } = process.env;
 
 const account = (token) => new CozeAPI({ token, baseURL: BASE_URL });
 const [alice, bob, reader] = [COZE_KEY_ALICE, COZE_KEY_BOB, COZE_KEY_READER].map(account);
@@ -135,4 +135,46 @@ await test("an account knows itself", async () => {
   for (const key of ["user_id", "user_name", "nick_name", "avatar_url"]) {
     equal([key, typeof me[key]], [key, "string"]);
   }
+});
+
+const script = (answer) => `[[script: ${JSON.stringify(answer)}]]`;
+const ask = (text, more = {}) => ({
+  bot_id: COZE_BOT_ID,
+  user_id: "somebody",
+  additional_messages: [{ role: RoleType.User, type: "question", content: text, content_type: "text" }],
+  ...more,
+});
+
+await test("a chat is streamed, event by event", async () => {
+  const events = [];
+  for await (const event of alice.chat.stream(ask(script({ pieces: ["one ", "two"] })))) events.push(event);
+  equal(events.map((event) => event.event), [
+    "conversation.chat.created", "conversation.chat.in_progress",
+    "conversation.message.delta", "conversation.message.delta",
+    "conversation.message.completed", "conversation.message.completed",
+    "conversation.chat.completed", "done",
+  ]);
+  equal(events[4].data.content, "one two");
+  equal(events[6].data.status, "completed");
+});
+
+await test("a chat is begun, polled and read, as the SDK does it", async () => {
+  const { chat, messages: said } = await alice.chat.createAndPoll(ask(script({ pieces: ["yes"] })));
+  equal(chat.status, "completed");
+  equal(said.map((row) => [row.type, row.content]), [["answer", "yes"]]);
+});
+
+await test("a chat is canceled", async () => {
+  const gate = `${RUN}-js`;
+  const made = await alice.chat.create(ask(script({ steps: [{ gate }, { text: "never" }] })));
+  equal((await alice.chat.cancel(made.conversation_id, made.id)).status, "canceled");
+  equal((await alice.chat.retrieve(made.conversation_id, made.id)).status, "canceled");
+  await fetch(`${MODEL_URL}/gates/${gate}`, { method: "POST" });
+  equal(await code(bob.chat.retrieve(made.conversation_id, made.id)), 4200);
+});
+
+await test("what a chat has said is listed without its question", async () => {
+  const { chat } = await alice.chat.createAndPoll(ask("hello"));
+  const list = await alice.chat.messages.list(chat.conversation_id, chat.id);
+  equal(list.map((row) => [row.role, row.type, row.content]), [["assistant", "answer", "You said: hello"]]);
 });

@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "lib")]
 
 import access
+import chats
 import conversations
 import messages
 from cozepy import Coze, TokenAuth
@@ -35,4 +36,5 @@ class World:
 
 conversations.run(World)
 messages.run(World)
+chats.run(World)
 access.run(World)

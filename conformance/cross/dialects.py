@@ -209,7 +209,25 @@ class OpenHands(Dialect):
 
     def create(self, who, said):
         body = {"initial_user_msg": said}
-        return self.ok(who, "POST", "/api/conversations", body)["conversation_id"]
+        id = self.ok(who, "POST", "/api/conversations", body)["conversation_id"]
+        self.wait(who, id)
+        return id
+
+    def events(self, who, id):
+        return self.ok(who, "GET", self.path(id, "/events?limit=100"))["events"]
+
+    def wait(self, who, id):
+        """Waits until the last message is answered."""
+        while True:
+            states, said = [], 0
+            for row in self.events(who, id):
+                if row.get("observation") == "agent_state_changed":
+                    states.append((row["id"], row["extras"]["agent_state"]))
+                elif row.get("action") == "message" and row["source"] == "user":
+                    said = row["id"]
+            after = [state for at, state in states if at > said]
+            if "running" in after and after[-1] != "running":
+                return
 
     def listed(self, who):
         rows = self.ok(who, "GET", "/api/conversations?limit=100")["results"]
@@ -219,14 +237,14 @@ class OpenHands(Dialect):
         return self.ok(who, "GET", self.path(id)) is not None
 
     def said(self, who, id):
-        rows = self.ok(who, "GET", self.path(id, "/events?limit=100"))["events"]
-        return [row["message"] for row in rows if row.get("action") == "message"]
+        return [row["message"] for row in self.events(who, id) if row.get("action") == "message"]
 
     def add(self, who, id, said):
         # An agent that was never started here has no loop to take an event.
         self.ok(who, "POST", self.path(id, "/start"), {})
         event = {"action": "message", "args": {"content": said}}
         self.ok(who, "POST", self.path(id, "/events"), event)
+        self.wait(who, id)
 
     def title(self, who, id):
         return self.ok(who, "GET", self.path(id))["title"]

@@ -4,6 +4,7 @@ import re
 
 from conversations import UNKNOWN, answers
 from results import equal, holds, test
+from scripted import Gate, script
 
 NAIVE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}")
 MESSAGE_ARGS = {"content": "hello", "file_urls": None, "image_urls": [], "wait_for_response": False}
@@ -13,19 +14,44 @@ def message(content, **args):
     return {"action": "message", "args": {"content": content, **args}}
 
 
+def state(row):
+    """The agent's state that an event tells of."""
+    return row["extras"]["agent_state"] if row.get("observation") == "agent_state_changed" else None
+
+
+def is_settled(rows):
+    """Whether all that the user has said is answered."""
+    said = [row["id"] for row in rows if row["source"] == "user" and row.get("action") == "message"]
+    begun = [row["id"] for row in rows if state(row) == "running"]
+    return state(rows[-1]) not in (None, "running") and (not said or (begun and begun[-1] > said[-1]))
+
+
 def run(world):
     alice = world.alice
 
     def events(id, query=""):
         return alice.get(f"/api/conversations/{id}/events{query}").json
 
+    def settled(id):
+        """All events, when everything is answered."""
+        while True:
+            rows, has_more = [], True
+            while has_more:
+                page = events(id, f"?limit=100&start_id={rows[-1]['id'] + 1 if rows else 0}")
+                rows += page["events"]
+                has_more = page["has_more"]
+            if is_settled(rows):
+                return rows
+
     shapes(alice, events)
-    windows(alice, events)
+    windows(alice, events, settled)
     added(alice, events)
+    answered(alice, settled)
 
     @test("a trajectory tells the events in order")
     def _():
         id = alice.create(initial_user_msg="hello")
+        settled(id)
         told = alice.get(f"/api/conversations/{id}/trajectory").json
         equal(list(told), ["trajectory"])
         equal(told["trajectory"], events(id)["events"])
@@ -60,16 +86,11 @@ def shapes(alice, events):
         equal((first["source"], first["message"], first["args"]), ("user", "hello", MESSAGE_ARGS))
 
 
-def windows(alice, events):
+def windows(alice, events, settled):
     id = alice.create(initial_user_msg="zero")
     for number in range(25):
         alice.post(f"/api/conversations/{id}/events", message(f"n{number}"))
-    whole = []
-    while True:
-        page = events(id, f"?limit=100&start_id={len(whole)}")
-        whole += page["events"]
-        if not page["has_more"]:
-            break
+    whole = settled(id)
     last = whole[-1]["id"]
 
     def ids(query):
@@ -109,7 +130,7 @@ def windows(alice, events):
 
     @test("events can be searched for")
     def _():
-        answer = alice.get(f"/api/conversations/{id}/events", body={"query": "N24"})
+        answer = alice.get(f"/api/conversations/{id}/events", body={"query": "N24", "source": "user"})
         equal([row["message"] for row in answer.json["events"]], ["n24"])
 
 
@@ -120,8 +141,8 @@ def added(alice, events):
         answer = alice.post(f"/api/conversations/{id}/events", message("hello", image_urls=[]))
         answers(answer, 200, '{"success":true}')
         rows = [row for row in events(id)["events"] if row.get("action") == "message"]
-        equal((rows[-1]["source"], rows[-1]["message"]), ("user", "hello"))
-        equal(rows[-1]["args"]["content"], "hello")
+        equal((rows[0]["source"], rows[0]["message"]), ("user", "hello"))
+        equal(rows[0]["args"]["content"], "hello")
 
     @test("an event of another kind keeps its fields")
     def _():
@@ -153,3 +174,54 @@ def added(alice, events):
         id = alice.create()
         body = f'{{"runtime_id":null,"session_id":"{id}"}}'
         answers(alice.get(f"/api/conversations/{id}/config"), 200, body)
+
+
+def told(rows):
+    """The messages, and the states of the agent, from the first message on."""
+    rows = [row for row in rows if state(row) or row.get("action") == "message"]
+    told = [state(row) or f"{row['source']}: {row['message']}" for row in rows]
+    return told[next(at for at, row in enumerate(told) if row.startswith("user: ")) :]
+
+
+def answered(alice, settled):
+    def say(id, text):
+        answers(alice.post(f"/api/conversations/{id}/events", message(text)), 200, '{"success":true}')
+
+    @test("the first message is answered")
+    def _():
+        id = alice.create(initial_user_msg="hello")
+        wanted = ["user: hello", "running", "agent: You said: hello", "awaiting_user_input"]
+        equal(told(settled(id)), wanted)
+
+    @test("a message is answered between two states of the agent")
+    def _():
+        id = alice.create()
+        say(id, "hello")
+        wanted = ["user: hello", "running", "agent: You said: hello", "awaiting_user_input"]
+        equal(told(settled(id)), wanted)
+
+    @test("a message is answered after the one that is being answered")
+    def _():
+        gate, id = Gate(), alice.create()
+        say(id, script(steps=[{"gate": gate.name}, {"text": "first"}]))
+        while state(alice.get(f"/api/conversations/{id}/events?reverse=true&limit=1").json["events"][0]) != "running":
+            pass
+        say(id, "and?")
+        gate.open()
+        wanted = ["agent: first", "awaiting_user_input", "running", "agent: You said: and?"]
+        equal(told(settled(id))[-5:], [*wanted, "awaiting_user_input"])
+
+    @test("an agent whose model fails says so")
+    def _():
+        id = alice.create(initial_user_msg=script(status=400, error={"message": "too much"}))
+        rows = settled(id)
+        equal(state(rows[-1]), "error")
+        holds("too much" in rows[-1]["extras"]["reason"], f"{rows[-1]}")
+
+    @test("stopping breaks off what is being answered")
+    def _():
+        gate = Gate()
+        id = alice.create(initial_user_msg=script(steps=[{"text": "well"}, {"gate": gate.name}]))
+        alice.post(f"/api/conversations/{id}/stop")
+        equal(state(settled(id)[-1]), "stopped")
+        gate.open()

@@ -37,7 +37,7 @@ const fn scripts(dialect: &str) -> &'static [(&'static str, Tool)] {
 
 /// Whether a scripted model answers in the runs of a dialect; `echo` otherwise.
 const fn is_scripted(dialect: &str) -> bool {
-    matches!(dialect.as_bytes(), b"openai")
+    matches!(dialect.as_bytes(), b"openai" | b"coze" | b"openhands")
 }
 
 /// Where a dialect is spoken to, as baselines call it, and whether its prefix is used.

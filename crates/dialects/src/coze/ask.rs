@@ -144,12 +144,11 @@ fn additional(fields: &Fields<'_>, is_kept: bool) -> Result<Vec<ItemContent>, Er
             fields.error("type", Reason::NotOneOf { got, allowed })
         };
         match fields.string("type")? {
-            None | Some("" | "answer") => message::entry(fields),
             Some("question") if fields.required_string("role")? == "assistant" => {
                 let with = "role=assistant";
                 Err(fields.error("type", Reason::Exclusive { with }))
             }
-            Some("question") => message::entry(fields),
+            None | Some("" | "answer" | "question") => message::entry(fields),
             Some("function_call") if !is_kept => open.call(fields),
             Some("tool_output" | "tool_response") if !is_kept => open.output(fields),
             Some(other) => Err(not_one_of(other)),

@@ -40,9 +40,12 @@ struct LastError {
 
 #[derive(Clone, Debug, Default, Serialize)]
 struct Tokens {
-    token_count: u64,
-    output_count: u64,
-    input_count: u64,
+    #[serde(rename = "token_count")]
+    all: u64,
+    #[serde(rename = "output_count")]
+    output: u64,
+    #[serde(rename = "input_count")]
+    input: u64,
 }
 
 /// A message that came with the chat (`cozepy`'s `InsertedMessage`).
@@ -149,9 +152,9 @@ impl Chat {
             }
         }
         self.usage = Tokens {
-            token_count: usage.total(),
-            output_count: usage.output_tokens,
-            input_count: usage.input_tokens,
+            all: usage.total(),
+            output: usage.output_tokens,
+            input: usage.input_tokens,
         };
         self
     }

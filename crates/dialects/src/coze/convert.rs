@@ -132,12 +132,12 @@ pub(super) fn conversation_ref(id: &str) -> Result<ConversationRef, Error> {
     ConversationRef::from_decimal(id).ok_or_else(|| Fault::NotFound(Noun::Conversation).into())
 }
 
-/// The message that a query names.
-pub(super) fn message_id(query: &Query) -> Result<ItemRef, Error> {
+/// The message that a query names, by its id and as it may have been announced.
+pub(super) fn message_id(query: &Query) -> Result<(ItemRef, ItemRef), Error> {
     let id = query.filled("message_id");
     let id = id.ok_or_else(|| Error::invalid("message_id", Reason::Missing))?;
-    let id = Ref::from_decimal(id).ok_or_else(|| Error::from(Fault::NotFound(Noun::Item)))?;
-    Ok(ItemRef::Id(id))
+    let own = Ref::from_decimal(id).ok_or_else(|| Error::from(Fault::NotFound(Noun::Item)))?;
+    Ok((ItemRef::Id(own), ItemRef::Alias(id.to_owned())))
 }
 
 /// A place in a list of messages.

@@ -7,6 +7,7 @@ use parlance_domain::{
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use super::ask::Ask;
 use super::message::{self, Message};
 use super::{Coze, caller, convert, envelope, error};
 use crate::kit::fields::Fields;
@@ -402,5 +403,99 @@ proptest! {
         let id = ConversationId::from_bits((u128::from(millis) << 80) | (7 << 76) | (0b10 << 62) | u128::from(random >> 2));
         let read = Coze::conversation(&convert::decimal(id)).expect("an id");
         prop_assert!(read.names(id));
+    }
+}
+
+/// What a body of `/v3/chat` asks, beside a bot and a user.
+fn asked(more: Value) -> Result<Ask, (String, Reason)> {
+    let mut body = object(json!({"bot_id": "1", "user_id": "u"}));
+    body.extend(object(more));
+    Ask::read(&Fields::of(&body)).map_err(|error| invalid(error.fault))
+}
+
+#[test]
+fn a_chat_is_kept_and_not_streamed_unless_it_says_otherwise() {
+    let ask = asked(json!({"connector_id": "", "stream": null})).expect("a chat");
+    assert_eq!((ask.is_kept, ask.is_streamed), (true, false));
+    let ask = asked(json!({"stream": true, "auto_save_history": false})).expect("a chat");
+    assert_eq!((ask.is_kept, ask.is_streamed), (false, true));
+}
+
+#[test]
+fn variables_stand_in_the_instructions_of_the_bot() {
+    let ask =
+        asked(json!({"custom_variables": {"city": "Köln", "a_b": "{{city}}"}})).expect("a chat");
+    let filled = |text: &str| ask.instructions(Some(text)).expect("instructions");
+    assert_eq!(
+        filled("In {{city}}, {{ city }}: {{a_b}}."),
+        "In Köln, Köln: {{city}}."
+    );
+    assert_eq!(filled("{{unknown}} {{city"), "{{unknown}} {{city");
+    assert_eq!(filled("plain"), "plain");
+    assert_eq!(ask.instructions(None), None);
+    let none = asked(json!({})).expect("a chat");
+    assert_eq!(
+        none.instructions(Some("{{city}}")),
+        None,
+        "the bot's own are used"
+    );
+}
+
+#[test]
+fn a_chat_that_is_not_kept_may_bring_calls_of_tools_with_their_outputs() {
+    let call = json!({"name": "weather", "arguments": {"city": "Köln"}}).to_string();
+    let messages = |types: &[&str]| {
+        let message = |kind: &&str| {
+            let content = if *kind == "function_call" {
+                call.as_str()
+            } else {
+                "rain"
+            };
+            json!({"role": "assistant", "type": kind, "content": content})
+        };
+        types.iter().map(message).collect::<Vec<_>>()
+    };
+    let unkept = |types: &[&str]| {
+        asked(json!({"auto_save_history": false, "additional_messages": messages(types)}))
+    };
+    let ask = unkept(&["function_call", "tool_response"]).expect("a chat");
+    let payload = |at: usize| ask.input[at].content.payload.value();
+    assert_eq!(payload(0)["name"], "weather");
+    assert_eq!(payload(0)["call_id"], payload(1)["call_id"]);
+    assert_eq!(payload(1)["output"], "rain");
+    let (field, _) = unkept(&["tool_output"])
+        .err()
+        .expect("an output of nothing");
+    assert_eq!(field, "additional_messages[0].type");
+    let kept = json!({"additional_messages": messages(&["function_call"])});
+    assert_eq!(
+        asked(kept).err().expect("not kept").0,
+        "additional_messages[0].type"
+    );
+}
+
+#[test]
+fn a_chat_takes_a_hundred_messages_and_no_more() {
+    let messages = |count| vec![json!({"role": "user", "content": "x"}); count];
+    let ask = asked(json!({"additional_messages": messages(100)})).expect("a chat");
+    assert_eq!(ask.input.len(), 100);
+    let many = json!({"additional_messages": messages(101)});
+    let (field, why) = asked(many).err().expect("too many");
+    assert_eq!(why, Reason::TooMany { max: 100, got: 101 });
+    let fault = Fault::Invalid { field, why };
+    assert_eq!(error::face_of(&fault, &context()), (StatusCode::OK, 4004));
+}
+
+#[test]
+fn only_where_a_chat_begins_a_wrong_token_is_answered_with_200() {
+    let fault = Fault::Unauthenticated(CredentialProblem::Unknown);
+    let mut context = context();
+    for (path, expected) in [
+        ("/coze/v3/chat", (StatusCode::OK, 4101)),
+        ("/v3/chat", (StatusCode::OK, 4101)),
+        ("/v3/chat/cancel", (StatusCode::UNAUTHORIZED, 700_012_006)),
+    ] {
+        context.path = path.to_owned();
+        assert_eq!(error::face_of(&fault, &context), expected, "{path}");
     }
 }

@@ -64,11 +64,17 @@ pub(super) fn failure(why: TurnFailure, model: &str, said: Option<&str>) -> Stri
 
 /// Why the model stopped, as its node reports it.
 pub(super) fn finish_reason(end: &TurnEnd) -> &'static str {
+    let calls = end.output.last().is_some_and(|item| is_call(item));
     match end.state {
         TurnState::Incomplete(Cutoff::Length) => "length",
         TurnState::Incomplete(Cutoff::ContentFilter) => "content_filter",
-        _ if end.output.last().is_some_and(|item| is_call(item)) => "tool_calls",
-        _ => "stop",
+        TurnState::Running | TurnState::Completed | TurnState::Failed(_) | TurnState::Cancelled => {
+            if calls {
+                "tool_calls"
+            } else {
+                "stop"
+            }
+        }
     }
 }
 

@@ -11,6 +11,13 @@ use crate::DIALECTS;
 /// At least one example of every fault. [`every_fault_has_an_example`] does not compile when a new
 /// one has none.
 fn examples() -> Vec<Fault> {
+    let mut faults = invalid();
+    faults.extend(before_routes());
+    faults.extend(in_use());
+    faults
+}
+
+fn invalid() -> Vec<Fault> {
     let reasons = [
         Reason::Missing,
         Reason::WrongType {
@@ -37,8 +44,12 @@ fn examples() -> Vec<Fault> {
         field: "field".to_owned(),
         why,
     };
-    let mut faults: Vec<Fault> = reasons.into_iter().map(invalid).collect();
-    faults.extend([
+    reasons.into_iter().map(invalid).collect()
+}
+
+/// What goes wrong before anything is looked for, and what is not there.
+fn before_routes() -> Vec<Fault> {
+    vec![
         Fault::MalformedBody(MalformedBody::Absent),
         Fault::MalformedBody(MalformedBody::NotJson { at: 1 }),
         Fault::MalformedBody(MalformedBody::NotObject),
@@ -58,6 +69,12 @@ fn examples() -> Vec<Fault> {
         Fault::NotFound(Noun::Turn),
         Fault::NotFound(Noun::PreviousTurn),
         Fault::NotFound(Noun::App),
+    ]
+}
+
+/// Everything else.
+fn in_use() -> Vec<Fault> {
+    vec![
         Fault::Conflict(Conflict::ConversationBusy),
         Fault::Conflict(Conflict::Held),
         Fault::Conflict(Conflict::DuplicateItem),
@@ -86,8 +103,7 @@ fn examples() -> Vec<Fault> {
         Fault::StoreDown,
         Fault::Cancelled,
         Fault::Internal,
-    ]);
-    faults
+    ]
 }
 
 #[test]

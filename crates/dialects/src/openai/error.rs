@@ -196,7 +196,8 @@ pub(super) fn context_missing(error: Error, id: &str) -> Failure {
         return Face::new(StatusCode::NOT_FOUND, conversation_not_found(id)).into();
     }
     if let Fault::NotFound(Noun::Turn | Noun::PreviousTurn) = error.fault {
-        return previous_not_found(id).into();
+        let said = format!("Previous response with id '{id}' not found.");
+        return previous_not_found(said).into();
     }
     error.into()
 }
@@ -211,8 +212,8 @@ pub(super) fn interrupted() -> Failure {
     Face::new(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE).into()
 }
 
-fn previous_not_found(id: &str) -> Face {
-    Face::bad(format!("Previous response with id '{id}' not found."))
+fn previous_not_found(message: impl Into<String>) -> Face {
+    Face::bad(message)
         .param("previous_response_id")
         .code("previous_response_not_found")
 }
@@ -432,7 +433,7 @@ fn missing(noun: Noun, context: &Context) -> Face {
         }
         Noun::Item | Noun::AnchorItem => item_not_found(context.params.get("item_id")),
         Noun::Turn => response_not_found(context.params.get("response_id")),
-        Noun::PreviousTurn => return previous_not_found(""),
+        Noun::PreviousTurn => return previous_not_found("Previous response not found."),
         Noun::App => return no_model("The requested model does not exist."),
     };
     Face::new(StatusCode::NOT_FOUND, message)

@@ -4,24 +4,43 @@
 //! answer that an unknown conversation gets.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Method, Request};
 use parlance_dialects::{DIALECTS, Entry, RouteInfo};
-use parlance_domain::service::ConversationDraft;
-use parlance_domain::{ConversationId, Id, ItemContent, Principal, Realm, Role, User};
+use parlance_domain::service::{ConversationDraft, TurnDraft, TurnTarget};
+use parlance_domain::{
+    ConversationId, Id, ItemContent, ItemId, ItemQuery, Order, Principal, Realm, Role, TurnId,
+    TurnState, User,
+};
 
 use crate::app::{Answer, TestApp};
 
-/// A conversation as a client names it: itself, one item, one app.
+/// What a request may be about: a conversation, one of its items, a turn that stands alone.
+#[derive(Clone, Copy)]
+struct Things {
+    conversation: ConversationId,
+    item: ItemId,
+    turn: TurnId,
+}
+
+/// The same as a client names them, with an app, below one of the dialect's prefixes.
 struct Names {
+    mount: &'static str,
     conversation: String,
     item: String,
+    turn: String,
     app: String,
 }
 
 /// How a dialect writes ids.
-fn names(app: &TestApp, dialect: &str, conversation: ConversationId, item: impl Id) -> Names {
+fn names(app: &TestApp, dialect: &str, things: Things) -> Names {
+    let Things {
+        conversation,
+        item,
+        turn,
+    } = things;
     let (conversation, item) = match dialect {
         "openai" => (
             format!("conv_{}", conversation.hex()),
@@ -37,8 +56,10 @@ fn names(app: &TestApp, dialect: &str, conversation: ConversationId, item: impl 
     };
     let entry = parlance_dialects::dialect(dialect).expect("the dialect exists");
     Names {
+        mount: entry.mounts.first().expect("a prefix of its own"),
         conversation,
         item,
+        turn: format!("resp_{}", turn.hex()),
         app: (entry.app)(app.app.id),
     }
 }
@@ -48,6 +69,12 @@ fn body(dialect: &str, operation: &str) -> &'static str {
     match (dialect, operation) {
         ("openai", "conversation.update") => "{\"metadata\":{\"a\":\"b\"}}",
         ("openai", "chat.complete") => "{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+        ("openai", "response.create" | "response.count") => {
+            "{\"input\":\"x\",\"conversation\":\"C\"}"
+        }
+        ("openai", "response.compact") => {
+            "{\"model\":\"m\",\"input\":\"x\",\"previous_response_id\":\"T\"}"
+        }
         ("openai", "item.create") => "{\"items\":[{\"role\":\"user\",\"content\":\"x\"}]}",
         ("dify", "chat.send") => {
             "{\"query\":\"x\",\"inputs\":{},\"user\":\"U\",\"conversation_id\":\"C\"}"
@@ -80,8 +107,10 @@ fn request(
     key: Option<&str>,
 ) -> Request<Body> {
     let Names {
+        mount,
         conversation,
         item,
+        turn,
         app,
     } = names;
     let path = route
@@ -89,9 +118,10 @@ fn request(
         .replace("{conversation_id}", conversation)
         .replace("{item_id}", item)
         .replace("{task_id}", item)
+        .replace("{response_id}", turn)
         .replace("{model}", "default")
         .replace("{deployment}", "default");
-    let prefix = entry.mounts.first().expect("a prefix of its own");
+    let prefix = mount.replace("{project}", "p").replace("{app}", "second");
     let user_in_query = if user.is_empty() {
         String::new()
     } else {
@@ -108,6 +138,7 @@ fn request(
         };
     }
     let body = body(entry.name, route.operation).replace("\"C\"", &format!("\"{conversation}\""));
+    let body = body.replace("\"T\"", &format!("\"{turn}\""));
     let body = body.replace("\"U\"", &format!("\"{user}\""));
     if route.method != Method::GET && !body.is_empty() {
         request = request.header("content-type", "application/json");
@@ -120,14 +151,19 @@ fn request(
     request.body(Body::from(body)).expect("a request")
 }
 
-/// A conversation of alice's with a question and an answer, through no dialect at all.
-async fn conversation_of_alice(app: &TestApp) -> (ConversationId, parlance_domain::ItemId) {
-    let alice = Principal {
+fn alice(app: &TestApp) -> Principal {
+    Principal {
         project: app.project.id,
         user: User::parse("alice").expect("a user"),
         app: None,
         realm: Realm::Conversations,
-    };
+    }
+}
+
+/// A conversation of alice's with a question and an answer, and a turn that stands alone, through no
+/// dialect at all.
+async fn things_of_alice(app: &TestApp) -> Things {
+    let alice = alice(app);
     let items = vec![
         ItemContent::message(Role::User, "hello").into(),
         ItemContent::message(Role::Assistant, "hello, alice").into(),
@@ -137,42 +173,46 @@ async fn conversation_of_alice(app: &TestApp) -> (ConversationId, parlance_domai
         active: true,
         ..ConversationDraft::new(app.app.id)
     };
-    let made = app
+    let made = app.service.create_conversation(&alice, draft).await;
+    let conversation = made.expect("made").id;
+    let query = ItemQuery::first(Order::OldestFirst, 1);
+    let items = app.service.items(&alice, conversation.into(), &query).await;
+    let input = vec![ItemContent::message(Role::User, "hello").into()];
+    let target = TurnTarget::Alone { previous: None };
+    let draft = TurnDraft::new(Arc::new(app.app.clone()), target, input);
+    let mut turn = app
         .service
-        .create_conversation(&alice, draft)
+        .start_turn(&alice, draft)
         .await
-        .expect("made");
-    let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 1);
-    let items = app
-        .service
-        .items(&alice, made.id.into(), &query)
-        .await
-        .expect("items");
-    (made.id, items.rows[0].id)
+        .expect("it begins");
+    turn.end().await.expect("it ends");
+    Things {
+        conversation,
+        item: items.expect("items").rows[0].id,
+        turn: turn.turn,
+    }
 }
 
-async fn still_there(app: &TestApp, conversation: ConversationId) {
-    let alice = User::parse("alice").expect("a user");
-    let alice = Principal {
-        project: app.project.id,
-        user: alice,
-        app: None,
-        realm: Realm::Conversations,
-    };
-    let query = parlance_domain::ItemQuery::first(parlance_domain::Order::OldestFirst, 10);
+async fn still_there(app: &TestApp, things: Things) {
+    let alice = alice(app);
+    let query = ItemQuery::first(Order::OldestFirst, 10);
     let (read, items) = app
         .service
-        .conversation_with_items(&alice, conversation.into(), &query)
+        .conversation_with_items(&alice, things.conversation.into(), &query)
         .await
         .expect("the conversation is still there");
     assert_eq!((read.title, read.active, items.rows.len()), (None, true, 2));
     assert!(read.metadata.is_empty());
+    let turn = app.service.turn(&alice, things.turn.into()).await;
+    let turn = turn.expect("the turn is still there");
+    assert_eq!(turn.state, TurnState::Completed);
 }
 
 /// Without what differs from request to request: the log id of Coze.
 fn without_log_id(answer: &Answer, names: &Names) -> (u16, String) {
     let mut text = answer.text().replace(&names.conversation, "<conversation>");
     text = text.replace(&names.item, "<item>");
+    text = text.replace(&names.turn, "<turn>");
     if let Some((before, rest)) = text.split_once("\"logid\":\"") {
         let after = rest.split_once('"').map_or("", |(_, after)| after);
         text = format!("{before}\"logid\":\"{after}");
@@ -183,10 +223,10 @@ fn without_log_id(answer: &Answer, names: &Names) -> (u16, String) {
 #[tokio::test]
 async fn no_route_answers_without_a_right_key() {
     let app = TestApp::new().await;
-    let (conversation, item) = conversation_of_alice(&app).await;
+    let things = things_of_alice(&app).await;
     let mut matrix = String::new();
     for entry in DIALECTS {
-        let names = names(&app, entry.name, conversation, item);
+        let names = names(&app, entry.name, things);
         let foreign = DIALECTS
             .iter()
             .find(|other| other.name != entry.name)
@@ -228,20 +268,49 @@ async fn no_route_answers_without_a_right_key() {
             )
             .expect("a string");
         }
-        still_there(&app, conversation).await;
+        still_there(&app, things).await;
     }
     insta::assert_snapshot!("authorisation_matrix", matrix);
 }
 
 #[tokio::test]
+async fn all_prefixes_of_a_dialect_ask_for_the_same_keys() {
+    let app = TestApp::new().await;
+    let things = things_of_alice(&app).await;
+    for entry in DIALECTS {
+        let bobs = app.key(&format!("{}.bob", entry.name)).to_owned();
+        let mut names = names(&app, entry.name, things);
+        for route in entry.route_table().iter().filter(|route| route.keyed) {
+            let mut answers = Vec::new();
+            for mount in entry.mounts {
+                names.mount = mount;
+                for key in [None, Some(bobs.as_str())] {
+                    let answer = app.send(request(entry, route, &names, "bob", key)).await;
+                    assert!(!answer.text().contains("hello"), "{mount}{}", route.path);
+                    answers.push((answer.status, key.is_some()));
+                }
+            }
+            let others = answers.chunks(2).skip(1);
+            for other in others {
+                assert_eq!(other, &answers[..2], "{} {}", route.method, route.path);
+            }
+        }
+        still_there(&app, things).await;
+    }
+}
+
+#[tokio::test]
 async fn what_belongs_to_another_principal_is_answered_as_what_does_not_exist() {
     let app = TestApp::new().await;
-    let (conversation, item) = conversation_of_alice(&app).await;
-    let nothing: ConversationId = app.service.new_id();
-    let no_item: parlance_domain::ItemId = app.service.new_id();
+    let things = things_of_alice(&app).await;
+    let nothing = Things {
+        conversation: app.service.new_id(),
+        item: app.service.new_id(),
+        turn: app.service.new_id(),
+    };
     for entry in DIALECTS {
-        let theirs = names(&app, entry.name, conversation, item);
-        let nobodys = names(&app, entry.name, nothing, no_item);
+        let theirs = names(&app, entry.name, things);
+        let nobodys = names(&app, entry.name, nothing);
         for route in entry.route_table() {
             if !route.keyed {
                 continue;
@@ -275,16 +344,16 @@ async fn what_belongs_to_another_principal_is_answered_as_what_does_not_exist() 
                 );
             }
         }
-        still_there(&app, conversation).await;
+        still_there(&app, things).await;
     }
 }
 
 #[tokio::test]
 async fn a_dify_key_of_another_app_does_not_see_it_and_the_other_dialects_keys_do() {
     let app = TestApp::new().await;
-    let (conversation, item) = conversation_of_alice(&app).await;
+    let things = things_of_alice(&app).await;
     for entry in DIALECTS {
-        let names = names(&app, entry.name, conversation, item);
+        let names = names(&app, entry.name, things);
         let key = {
             let second = app
                 .apps()

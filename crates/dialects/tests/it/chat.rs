@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use parlance_domain::upstream::{
     EmbeddingRequest, Embeddings, Model, ModelError, ModelInfo, ModelRequest, ModelStream,
     RawAnswer, RefusalText, Speech, SpeechRequest, TranscriptionRequest,
@@ -85,8 +85,8 @@ fn raw(status: u16, content_type: &str, body: &'static str) -> RawAnswer {
     }
 }
 
-fn yes() -> Result<RawAnswer, ModelError> {
-    Ok(raw(200, "application/json", "{\"choices\":[]}"))
+fn yes() -> RawAnswer {
+    raw(200, "application/json", "{\"choices\":[]}")
 }
 
 fn request(app: &TestApp, method: &str, path: &str, body: &str) -> Request<Body> {
@@ -115,7 +115,7 @@ fn last(asked: &Asked) -> (String, Value) {
 
 #[tokio::test]
 async fn a_chat_is_passed_on_to_the_model_that_is_named_wherever_that_is() {
-    let (model, asked) = Passing::new(yes);
+    let (model, asked) = Passing::new(|| Ok(yes()));
     let app = TestApp::with_model(model).await;
     let beta = app.service.create_app(
         app.project.id,
@@ -184,7 +184,7 @@ async fn a_chat_is_passed_on_to_the_model_that_is_named_wherever_that_is() {
 
 #[tokio::test]
 async fn where_names_are_strict_an_unknown_model_is_not_found() {
-    let (model, asked) = Passing::new(yes);
+    let (model, asked) = Passing::new(|| Ok(yes()));
     let settings = Settings {
         strict_names: true,
         ..Settings::default()
@@ -227,7 +227,7 @@ async fn what_a_models_server_says_is_handed_on_as_it_is() {
     });
     let app = TestApp::with_model(model).await;
     let answer = chat(&app, "/openai/v1/chat/completions", "{}").await;
-    let header = |name: &str| answer.headers.get(name).map(|value| value.as_bytes());
+    let header = |name: &str| answer.headers.get(name).map(HeaderValue::as_bytes);
     assert_eq!(
         (answer.status.as_u16(), answer.text().as_str()),
         (429, refusal)
@@ -339,7 +339,7 @@ async fn a_stream_is_handed_on_piece_by_piece_and_ends_with_its_reader() {
 
 #[tokio::test]
 async fn apps_and_models_are_listed_by_their_names_and_nobody_elses() {
-    let (model, _) = Passing::new(yes);
+    let (model, _) = Passing::new(|| Ok(yes()));
     let app = TestApp::with_model(model).await;
     let answer = app
         .send(request(&app, "GET", "/openai/v1/models", ""))

@@ -183,6 +183,35 @@ async fn running(app: &TestApp, conversation: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_message_is_found_by_the_id_that_its_stream_announced() {
+    let (app, go_on) = waiting().await;
+    let made = post(&app, "/v1/conversation/create", json!({})).await["data"].take();
+    let id = made["id"].as_str().unwrap();
+    let path = format!("/v3/chat?conversation_id={id}");
+    let body = asking("So?", &json!({"stream": true}));
+    let add = async {
+        let chat = running(&app, id).await;
+        // By now the answer has begun, with an id from before the message that is added here.
+        tokio::task::yield_now().await;
+        let path = format!("/v1/conversation/message/create?conversation_id={id}");
+        let body = json!({"role": "user", "content": "By the way", "content_type": "text"});
+        assert_eq!(post(&app, &path, body).await["code"], 0, "{chat}");
+        go_on.notify_one();
+    };
+    let (stream, ()) = tokio::join!(send(&app, "coze", "POST", &path, &body), add);
+    let events = events(&stream);
+    let delta = events
+        .iter()
+        .find(|(event, _)| event == "conversation.message.delta");
+    let announced = delta.unwrap().1["id"].as_str().unwrap();
+    let path =
+        format!("/v1/conversation/message/retrieve?conversation_id={id}&message_id={announced}");
+    let found = get(&app, &path).await;
+    assert_eq!(found["data"]["content"], "Well, well.");
+    assert_ne!(found["data"]["id"], announced, "it has got another id");
+}
+
+#[tokio::test]
 async fn deleting_a_conversation_ends_its_chat_with_an_error() {
     for kept in [true, false] {
         let (app, _go_on) = waiting().await;

@@ -20,5 +20,7 @@ mod models;
 mod openhands;
 mod openhands_agent;
 mod receipts;
+mod responses;
 mod root;
 mod scenario;
+mod script;

@@ -93,6 +93,22 @@ impl Answer for Telling {
     }
 }
 
+/// The same, once it is let go on.
+pub(crate) struct Patient(pub(crate) Arc<Notify>);
+
+#[async_trait]
+impl Answer for Patient {
+    async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
+        let go_on = Arc::clone(&self.0);
+        let told = Telling.answer(request).await?;
+        let wait = stream::once(async move {
+            go_on.notified().await;
+            Ok(ModelEvent::Text(String::new()))
+        });
+        Ok(wait.chain(told).boxed())
+    }
+}
+
 fn said_last(request: &ModelRequest) -> String {
     request.messages.last().map(text).unwrap_or_default()
 }

@@ -6,9 +6,10 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::app::{Answer, TestApp};
-use crate::models::{Scripted, Stumbling, Telling, waiting};
+use crate::models::{Patient, Scripted, Stumbling, Telling, waiting};
 
 const ALL: &str = "/openhands/api/conversations";
 
@@ -130,6 +131,30 @@ async fn what_is_said_meanwhile_is_answered_afterwards_and_once() {
         "awaiting_user_input",
     ];
     assert_eq!(told(&app, &id).await, expected);
+}
+
+#[tokio::test]
+async fn the_model_reads_what_waits_behind_the_answer_that_was_given_meanwhile() {
+    let go_on = Arc::new(Notify::new());
+    let app = TestApp::with_model(Arc::new(Answering(Patient(Arc::clone(&go_on))))).await;
+    let id = create(&app, &json!({"initial_user_msg": "One"})).await;
+    say(&app, &id, "Two").await;
+    say(&app, &id, "Three").await;
+    go_on.notify_one();
+    until(&app, &id, "running").await;
+    say(&app, &id, "Four").await;
+    go_on.notify_one();
+    until(&app, &id, "running").await;
+    go_on.notify_one();
+    app.settle().await;
+    let told = told(&app, &id).await;
+    let answers: Vec<&String> = told.iter().filter(|it| it.starts_with("agent")).collect();
+    let first = "One";
+    let second = format!("One\n{first}\nTwo\nThree");
+    // What is read already is told in the order in which it was said.
+    let third = format!("One\nTwo\nThree\n{first}\n{second}\nFour");
+    let expected = [first, &second, &third].map(|read| format!("agent: {read}"));
+    assert_eq!(answers, expected.iter().collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@
 //! {"id":"conv_..."}
 //! ```
 //!
-//! What is asked is answered by `echo`; in the files named `turn.http` by [`Scripted`], so that these show
-//! the same turn in every dialect.
+//! What the model answers is what the question says, if that is a script ([`script::Directed`]); else it is
+//! an echo. In the files named `turn.http` it is [`models::Scripted`], so that these show the same turn in
+//! every dialect.
 //!
 //! Time and ids are fixed, so nothing is left out of the comparison. `UPDATE_FIXTURES=1` writes the
 //! answers instead of comparing them; review the difference.
@@ -30,10 +31,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::Request;
+use parlance_domain::upstream::Model;
 use parlance_testkit::answering::Answering;
 
 use crate::app::{Answer, TestApp};
-use crate::models::Scripted;
+use crate::{models, script};
 
 #[tokio::test]
 async fn every_scenario_is_answered_byte_for_byte() {
@@ -42,11 +44,12 @@ async fn every_scenario_is_answered_byte_for_byte() {
     assert!(!files.is_empty(), "there are scenarios");
     for file in files {
         let expected = std::fs::read_to_string(&file).expect("a readable scenario");
-        let app = if file.ends_with("turn.http") {
-            TestApp::with_model(Arc::new(Answering(Scripted))).await
+        let model: Arc<dyn Model> = if file.ends_with("turn.http") {
+            Arc::new(Answering(models::Scripted))
         } else {
-            TestApp::new().await
+            Arc::new(Answering(script::Directed::default()))
         };
+        let app = TestApp::with_model(model).await;
         let actual = replay(&app, &expected).await;
         if expected == actual {
             continue;

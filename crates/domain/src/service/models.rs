@@ -109,8 +109,8 @@ fn misplaced(answer: &RawAnswer) -> Option<ModelError> {
     let is_json = answer.content_type.as_deref().is_some_and(is_json);
     match answer.status {
         200..=299 => None,
-        // Our own key is meant, or a place that we should not have asked.
-        401 | 403 | 407 => Some(refused(answer.status)),
+        // Our own key is meant, or what we have not paid for.
+        401..=403 | 407 => Some(refused(answer.status)),
         400..=599 if is_json => None,
         429 => Some(ModelError::Busy {
             retry_after: answer.retry_after,
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_our_own_key_is_not_the_clients() {
-        for status in [401, 403, 407] {
+        for status in [401, 402, 403, 407] {
             check(status, Some("application/json"), Some(&Fault::UpstreamDown));
         }
     }

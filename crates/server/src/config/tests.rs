@@ -279,3 +279,17 @@ fn a_key_may_stand_in_a_variable_and_is_missed_by_whoever_needs_it() {
     let both = "models.a = { url = \"http://h\", key_env = \"A_KEY\", key = \"k\" }";
     read(both, None).expect_err("one of them is too much");
 }
+
+#[test]
+fn the_documented_models_are_a_configuration() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let (_, block) = page.split_once("```toml\n").expect("an example");
+    let (block, _) = block.split_once("```").expect("its end");
+    let config = load(block, &[], &Overrides::default()).expect(block);
+    let servers = config.servers().expect("servers");
+    let names: Vec<_> = servers.iter().map(|(info, _)| info.name.as_str()).collect();
+    assert_eq!(
+        (config.default_model(), names),
+        ("qwen3", vec!["qwen3", "large", "llama-3.3"])
+    );
+}

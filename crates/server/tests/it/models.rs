@@ -1,12 +1,17 @@
-use parlance_model_server::{ModelServer, Script};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use parlance_model_server::{ModelServer, Script, Step};
 use tokio::runtime::Runtime;
 
-use crate::process::{Place, Server};
+use crate::process::{PATIENCE, Place, Server, request};
 
 /// A model's server, with what runs it.
 struct Scripted {
     server: ModelServer,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Scripted {
@@ -14,8 +19,20 @@ impl Scripted {
         let runtime = Runtime::new().expect("a runtime");
         Self {
             server: runtime.block_on(ModelServer::start()),
-            _runtime: runtime,
+            runtime,
         }
+    }
+
+    /// Waits until so many requests have come.
+    fn wait_until_asked(&self, count: usize) {
+        let asked = async { tokio::time::timeout(PATIENCE, self.server.asked(count)).await };
+        self.runtime.block_on(asked).expect("it is asked");
+    }
+
+    /// Waits until so many answers were not heard to their end.
+    fn wait_until_given_up(&self, count: usize) {
+        let given_up = async { tokio::time::timeout(PATIENCE, self.server.given_up(count)).await };
+        self.runtime.block_on(given_up).expect("it is given up");
     }
 
     /// The models that it was asked for, and with which keys.
@@ -51,7 +68,7 @@ fn models_answer_for_the_apps_that_name_them_and_the_default_for_all_others() {
         one.server.url(),
         two.server.url()
     );
-    std::fs::write(&file, text).expect("a file");
+    fs::write(&file, text).expect("a file");
     let file = file.to_str().expect("a path");
     let server = place.serve(&[
         ("PARLANCE_CONFIG", file),
@@ -109,12 +126,92 @@ fn models_answer_for_the_apps_that_name_them_and_the_default_for_all_others() {
 }
 
 #[test]
+fn a_server_without_a_model_says_that_it_has_none() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let log = server.log();
+    assert!(
+        log.contains("the model is `echo`") && log.contains("is not a model"),
+        "{log}"
+    );
+    let (_, said) = answer(&server, &place.key("dify"));
+    assert!(said.contains("not a model"), "{said}");
+}
+
+#[test]
 fn a_server_does_not_start_without_the_key_that_it_was_told_to_use() {
     let place = Place::new();
     let file = place.file("parlance.toml");
     let text = "[models.one]\nurl = \"http://127.0.0.1:1\"\nkey_env = \"NOT_SET\"\n";
-    std::fs::write(&file, text).expect("a file");
+    fs::write(&file, text).expect("a file");
     let ran = place.run(&["serve", "--config", file.to_str().expect("a path")]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.stderr.contains("`NOT_SET`"), "{ran:?}");
+}
+
+/// Begins to ask for a chat completion.
+fn chat(server: &Server, key: &str) -> TcpStream {
+    let body = r#"{"stream":true,"messages":[{"role":"user","content":"la question"}]}"#;
+    let mut connection = server.connect();
+    let request = request("POST", "/openai/v1/chat/completions", key, body);
+    connection
+        .write_all(request.as_bytes())
+        .expect("the question is sent");
+    connection
+}
+
+/// Whether a file below a folder holds these bytes.
+fn holds(folder: &Path, bytes: &[u8]) -> bool {
+    fs::read_dir(folder).expect("a folder").any(|entry| {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            return holds(&path, bytes);
+        }
+        // The socket is no file.
+        let content = fs::read(&path).unwrap_or_default();
+        content.windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+#[test]
+fn a_chat_ends_at_the_model_when_its_client_goes_away_and_leaves_nothing_behind() {
+    let (model, place) = (Scripted::new(), Place::new());
+    let url = model.server.url();
+    let server = place.serve(&[
+        ("PARLANCE_MODEL_URL", &url),
+        ("PARLANCE_MODEL", "first"),
+        ("PARLANCE_LOG_FILTER", "trace"),
+    ]);
+    let key = place.key("openai");
+
+    let said = Step::Text("quelque chose".to_owned());
+    let script = Script::steps([said, Step::Gate("never".to_owned())]);
+    model.server.script(script);
+    let (mut connection, mut read) = (chat(&server, &key), Vec::new());
+    while !String::from_utf8_lossy(&read).contains("quelque chose") {
+        let mut bytes = [0; 4096];
+        let count = connection.read(&mut bytes).expect("more of the answer");
+        assert!(count > 0, "it has ended");
+        read.extend_from_slice(&bytes[..count]);
+    }
+    drop(connection);
+    model.wait_until_given_up(1);
+
+    // Nor does it have to have begun.
+    model.server.script(Script {
+        hold: Some("never".to_owned()),
+        ..Script::default()
+    });
+    let connection = chat(&server, &key);
+    model.wait_until_asked(2);
+    drop(connection);
+    model.wait_until_given_up(2);
+
+    let (log, data) = (server.log(), server.data().to_path_buf());
+    server.kill();
+    assert!(holds(&data, b"SQLite format 3"), "files are looked into");
+    for said in ["quelque chose", "la question"] {
+        assert!(!log.contains(said), "{log}");
+        assert!(!holds(&data, said.as_bytes()), "{said}");
+    }
 }

@@ -6,7 +6,12 @@
 //! second is for the question that follows the first answer, as in a loop of tool calls.
 //!
 //! Other processes reach the same over HTTP: `POST /scripts`, `POST /gates/NAME`, `GET /requests`,
-//! `DELETE /requests`. `cargo xtask model-server` starts one alone.
+//! `DELETE /requests`.
+//!
+//! Invariant: the same question is answered the same; nothing here asks the machine for time or chance, and
+//! a pause is only ever a script's.
+//!
+//! `cargo xtask model-server` starts one alone.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -14,10 +14,6 @@ use crate::coze::{GET, POST};
 use crate::kit::fields::Fields;
 use crate::kit::{Call, Reply, Route};
 
-/// How many messages after the place of a chat are searched for one of it. The first is one, unless
-/// it was deleted and others were added while the chat was running.
-const CHAT_SEARCH_ROWS: u32 = 100;
-
 /// The routes of this noun. coze-java retrieves with POST, everybody else with GET.
 pub(in crate::coze) fn routes() -> Vec<Route> {
     let one = "/v1/conversation/message/retrieve";
@@ -113,27 +109,21 @@ async fn list(call: Call) -> Reply {
     envelope::page(&call.context, &rows, &place)
 }
 
-/// The chat of that id, if it has messages in the conversation. A chat's id is older than those of its
-/// messages, so its place among them is right before its first one.
+/// The chat of that id, if it is one of the conversation.
 async fn turn(
     call: &Call,
     who: &Principal,
     conversation: &Conversation,
     chat: &str,
 ) -> Result<Option<TurnId>, Error> {
-    let (Some(turn), Some(place)) = (Ref::<TurnId>::from_decimal(chat), Ref::from_decimal(chat))
-    else {
+    let Some(chat) = Ref::<TurnId>::from_decimal(chat) else {
         return Ok(None);
     };
-    let mut query = ItemQuery::first(Order::OldestFirst, CHAT_SEARCH_ROWS);
-    query.cursor.after = Some(ItemRef::Id(place));
-    query.filter = ItemFilter::Dialogue;
-    let page = call
-        .service
-        .items(who, conversation.id.into(), &query)
-        .await?;
-    let turns = page.rows.iter().filter_map(|item| item.turn);
-    Ok(turns.into_iter().find(|found| turn.names(*found)))
+    match call.service.turn(who, chat).await {
+        Ok(turn) => Ok((turn.conversation == conversation.id).then_some(turn.id)),
+        Err(error) if error.fault == Fault::NotFound(Noun::Turn) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `GET` and `POST /v1/conversation/message/retrieve`.
@@ -148,12 +138,11 @@ async fn retrieve(call: Call) -> Reply {
 async fn modify(call: Call) -> Reply {
     let who = principal(&call)?;
     let of = convert::conversation_id(&call.query)?;
-    let id = convert::message_id(&call.query)?;
     let body = call.object()?;
     let change = message::change(&Fields::of(&body))?;
     let edit = |item: &Item| change.apply(&item.content, spoken(item)?);
-    let conversation = call.service.conversation(&who, of).await?;
-    let its = conversation.id.into();
+    let (conversation, item) = find(&call, &who, of).await?;
+    let (its, id) = (conversation.id.into(), item.id.into());
     let item = call.service.edit_item(&who, its, &id, edit).await?;
     envelope::message(&call.context, Message::of(&item, &conversation))
 }
@@ -178,15 +167,22 @@ async fn delete(call: Call) -> Reply {
     envelope::data(&call.context, Message::of(&item, &conversation))
 }
 
-/// The message that the query names.
+/// The message that the query names: by its id, or by the one that a stream announced it with, where it has
+/// got another since (somebody else has added a message before it was complete).
 async fn find(
     call: &Call,
     who: &Principal,
     of: ConversationRef,
 ) -> Result<(Conversation, Item), Error> {
-    let id = convert::message_id(&call.query)?;
+    let (id, announced) = convert::message_id(&call.query)?;
     let conversation = call.service.conversation(who, of).await?;
-    let item = call.service.item(who, conversation.id.into(), &id).await?;
+    let its = conversation.id.into();
+    let item = match call.service.item(who, its, &id).await {
+        Err(error) if error.fault == Fault::NotFound(Noun::Item) => {
+            call.service.item(who, its, &announced).await?
+        }
+        found => found?,
+    };
     spoken(&item)?;
     Ok((conversation, item))
 }

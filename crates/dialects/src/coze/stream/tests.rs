@@ -53,19 +53,15 @@ fn done(n: u128, content: ItemContent) -> TurnEvent {
 }
 
 fn ended(state: TurnState) -> TurnEnd {
+    let at = Timestamp::from_millis(1_795_262_405_000);
     TurnEnd {
-        state,
-        at: Timestamp::from_millis(1_795_262_405_000),
-        output: Vec::new(),
         usage: Usage {
             input_tokens: 12,
             cached_tokens: 4,
             output_tokens: 9,
             reasoning_tokens: 5,
         },
-        error: None,
-        retry_after: None,
-        is_deleted: false,
+        ..TurnEnd::of(state, at)
     }
 }
 

@@ -170,13 +170,13 @@ impl Asked {
                     ..
                 } => self.timing.piece(self.service.now()),
                 TurnEvent::Begun(_) | TurnEvent::Piece { .. } | TurnEvent::Done(_) => {}
-                TurnEvent::Ended(end) => return self.blocking(&end).await,
+                TurnEvent::Ended(end) => return self.blocking(&end),
             }
         }
         Err(Fault::Internal.into())
     }
 
-    async fn blocking(&self, end: &TurnEnd) -> Reply {
+    fn blocking(&self, end: &TurnEnd) -> Reply {
         match Ending::of(end) {
             Ending::Completed | Ending::Stopped => {}
             Ending::Failed(why) => {

@@ -153,7 +153,6 @@ impl Encoder {
     /// What an event says to clients; nothing, if there is nothing for them in it.
     pub(super) fn take(&mut self, event: &TurnEvent, at: Timestamp) -> String {
         match event {
-            TurnEvent::Begun(_) => String::new(),
             TurnEvent::Piece { kind, text } => match kind {
                 PieceKind::Text | PieceKind::Refusal => {
                     self.timing.piece(at);
@@ -168,7 +167,7 @@ impl Encoder {
             TurnEvent::Done(item) if item.content.kind == ItemKind::Typed(ItemType::REASONING) => {
                 self.reasoning("", true)
             }
-            TurnEvent::Done(_) => String::new(),
+            TurnEvent::Begun(_) | TurnEvent::Done(_) => String::new(),
             TurnEvent::Ended(end) => self.end(end, at),
         }
     }

@@ -37,8 +37,6 @@ fn answer(text: &str) -> Arc<NewItem> {
 
 fn end(state: TurnState, output: Vec<Arc<NewItem>>) -> TurnEnd {
     TurnEnd {
-        state,
-        at: later(1_500),
         output,
         usage: Usage {
             input_tokens: 3,
@@ -46,9 +44,7 @@ fn end(state: TurnState, output: Vec<Arc<NewItem>>) -> TurnEnd {
             output_tokens: 4,
             reasoning_tokens: 2,
         },
-        error: None,
-        retry_after: None,
-        is_deleted: false,
+        ..TurnEnd::of(state, later(1_500))
     }
 }
 

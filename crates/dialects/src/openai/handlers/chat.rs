@@ -56,14 +56,14 @@ fn read(body: &[u8]) -> Result<RawObject, Error> {
 
 fn named_model(body: &RawObject) -> Result<Option<String>, Error> {
     let value = body.get(MODEL).map(Json::value).unwrap_or_default();
-    match value {
-        serde_json::Value::Null => Ok(None),
-        serde_json::Value::String(name) => Ok(Some(name)),
-        other => {
-            let (expected, got) = ("a string", kind(&other));
-            Err(Error::invalid(MODEL, Reason::WrongType { expected, got }))
-        }
+    if let Some(name) = value.as_str() {
+        return Ok(Some(name.to_owned()));
     }
+    if value.is_null() {
+        return Ok(None);
+    }
+    let (expected, got) = ("a string", kind(&value));
+    Err(Error::invalid(MODEL, Reason::WrongType { expected, got }))
 }
 
 /// The answer of a model's server, piece by piece as it comes.

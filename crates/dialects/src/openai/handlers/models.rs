@@ -1,7 +1,7 @@
 //! The names that clients can give as a model's: the project's apps and the configured models.
 
 use parlance_domain::service::ModelEntry;
-use parlance_domain::{Fault, Noun};
+use parlance_domain::{Fault, Noun, Timestamp};
 use serde_json::{Value, json};
 
 use crate::kit::{Call, Reply, reply};
@@ -31,7 +31,7 @@ fn render(model: &ModelEntry) -> Value {
     json!({
         "id": model.name,
         "object": "model",
-        "created": model.made_at.map_or(0, |at| at.seconds()),
+        "created": model.made_at.map_or(0, Timestamp::seconds),
         "owned_by": if model.made_at.is_some() { "project" } else { "system" },
     })
 }

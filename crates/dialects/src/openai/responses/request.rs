@@ -49,6 +49,8 @@ const FIELDS: &[&str] = &[
     "conversation",
     "context_management",
     "max_output_tokens",
+    "agent_reference",
+    "agent",
 ];
 const TIERS: &[&str] = &[
     "auto",
@@ -327,8 +329,16 @@ fn cache_fields(fields: &Fields<'_>, kept: &mut Kept) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Who is to answer. Foundry's agents are apps here, and go before a model.
 fn model(fields: &Fields<'_>) -> Result<Option<String>, Failure> {
     let model = fields.string("model")?.filter(|name| !name.is_empty());
+    for field in ["agent_reference", "agent"] {
+        if let Some(agent) = fields.object(field)? {
+            let prefix = format!("{field}.");
+            let name = Fields::inside(agent, &prefix).required_string("name")?;
+            return Ok(Some(name.to_owned()));
+        }
+    }
     Ok(model.map(str::to_owned))
 }
 

@@ -186,11 +186,12 @@ pub(super) fn running() -> ItemContent {
 
 /// What a turn ends with. The reasons are those of OpenHands's controller (`_react_to_exception`).
 pub(super) fn closing(how: TurnState, said: Option<&str>) -> ItemContent {
-    let TurnState::Failed(why) = how else {
-        return match how {
-            TurnState::Cancelled => state("stopped", ""),
-            _ => state(READY, ""),
-        };
+    let why = match how {
+        TurnState::Running | TurnState::Completed | TurnState::Incomplete(_) => {
+            return state(READY, "");
+        }
+        TurnState::Cancelled => return state("stopped", ""),
+        TurnState::Failed(why) => why,
     };
     let reason = match why {
         TurnFailure::Busy => return state("rate_limited", ""),

@@ -44,6 +44,10 @@ pub(super) struct Past {
     overflow: Overflow,
     tokens_max: u64,
     is_full: bool,
+    /// What is after this item and belongs to no turn is read last.
+    unread_after: Option<u64>,
+    /// What turns have said after that item, until what comes before it is added.
+    held: Vec<ItemContent>,
 }
 
 /// Where a page of what was said is read.
@@ -66,7 +70,34 @@ impl Past {
             overflow,
             tokens_max,
             is_full: false,
+            unread_after: None,
+            held: Vec::new(),
         }
+    }
+
+    /// The same, where what is after this item waits for an answer: it comes behind the answers that were
+    /// given meanwhile to what was before it.
+    pub(super) const fn with_unread(mut self, unread_after: Option<u64>) -> Self {
+        self.unread_after = unread_after;
+        self
+    }
+
+    /// Adds an item of a conversation, the newest first.
+    fn add_item(&mut self, item: &Item) -> Result<(), Error> {
+        let is_after = self.unread_after.is_some_and(|after| item.seq > after);
+        if is_after && item.turn.is_some() {
+            self.held.push(item.content.clone());
+            return Ok(());
+        }
+        if !is_after {
+            self.release()?;
+        }
+        self.add(&item.content)
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        let mut held = std::mem::take(&mut self.held).into_iter();
+        held.try_for_each(|content| self.add(&content))
     }
 
     /// Adds what came before all that is there; false if there is no room for it, or any more.
@@ -190,6 +221,16 @@ impl Service {
         stretch: &Stretch,
         past: &mut Past,
     ) -> Result<(), Error> {
+        self.read_stretch(who, stretch, past).await?;
+        past.release()
+    }
+
+    async fn read_stretch(
+        &self,
+        who: &Principal,
+        stretch: &Stretch,
+        past: &mut Past,
+    ) -> Result<(), Error> {
         let who = who.in_realm(stretch.realm);
         let mut query = ItemQuery {
             filter: ItemFilter::NoEvents,
@@ -206,7 +247,7 @@ impl Service {
                     return Ok(());
                 }
                 if stretch.has(item) {
-                    past.add(&item.content)?;
+                    past.add_item(item)?;
                 }
             }
             read += page.rows.len();

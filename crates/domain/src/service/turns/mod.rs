@@ -87,6 +87,9 @@ pub struct TurnDraft {
     /// How the dialect writes an item's id. An item of the output that gets another id when it is stored
     /// than it was announced with (somebody else has added one meanwhile) keeps this as its alias.
     pub item_name: fn(&ItemKind, ItemId) -> String,
+    /// Whatever belongs to no turn and comes after this item waits for an answer: the model reads it last,
+    /// behind the answers that were given meanwhile.
+    pub unread_after: Option<u64>,
     /// What is added behind the output and with it, where the dialect notes how its turns end. Nobody is told
     /// of it, and a turn that gets lost (the server is killed) ends without.
     pub closing: Option<Closing>,
@@ -107,6 +110,7 @@ impl TurnDraft {
             keeps_pieces: false,
             native: None,
             item_name: |_, id| id.hex(),
+            unread_after: None,
             closing: None,
         }
     }
@@ -129,6 +133,7 @@ struct Question {
     request: ModelRequest,
     /// Most tokens of what it may be given to read.
     tokens_max: u64,
+    unread_after: Option<u64>,
 }
 
 /// A turn as it was stored when it began.
@@ -191,7 +196,7 @@ impl Service {
     ) -> Result<(Question, Start), Error> {
         let model = self.model_name(&draft.app, draft.model.as_deref());
         let tokens_max = self.tokens_to_read(&model, draft);
-        let mut past = Past::new(tokens_max, draft.overflow);
+        let mut past = Past::new(tokens_max, draft.overflow).with_unread(draft.unread_after);
         past.add_input(&draft.input)?;
         let start = self.read_past(who, draft, &model, &mut past).await?;
         let (messages, missing) = past.messages();
@@ -208,6 +213,7 @@ impl Service {
         let question = Question {
             request,
             tokens_max,
+            unread_after: draft.unread_after,
         };
         Ok((question, start))
     }
@@ -422,7 +428,8 @@ impl Service {
         let Some(conversation) = conversation else {
             return question;
         };
-        let mut past = Past::new(question.tokens_max, Overflow::LeaveOut);
+        let past = Past::new(question.tokens_max, Overflow::LeaveOut);
+        let mut past = past.with_unread(question.unread_after);
         match self
             .add_conversation(who, conversation.into(), &mut past)
             .await

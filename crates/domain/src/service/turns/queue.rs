@@ -41,17 +41,12 @@ impl Waiting {
 
     /// Notes that this waits; true if nobody answers in that conversation yet.
     fn add(&self, conversation: ConversationId, asked: Asked) -> bool {
-        self.with(|waiting| match waiting.get_mut(&conversation) {
-            Some(before) => {
-                if before.seq < asked.seq {
-                    *before = asked;
-                }
-                false
-            }
-            None => {
+        self.with(|waiting| {
+            let before = waiting.get(&conversation).map(|before| before.seq);
+            if before.is_none_or(|before| before < asked.seq) {
                 waiting.insert(conversation, asked);
-                true
             }
+            before.is_none()
         })
     }
 
@@ -134,10 +129,14 @@ impl Service {
                 self.wait_for(who, running).await;
                 continue;
             }
-            if self.is_read(who, conversation, asked.seq).await? {
+            // Whatever was there when the newest turn began was read by its model.
+            let newest = self.newest_turn(who, conversation).await?;
+            if newest.is_some_and(|begun| begun > asked.seq) {
                 return Ok(());
             }
-            match self.start_turn(who, asked.draft.clone()).await {
+            let mut draft = asked.draft.clone();
+            draft.unread_after = newest;
+            match self.start_turn(who, draft).await {
                 Err(Error {
                     fault: Fault::Conflict(Conflict::ConversationBusy),
                     ..
@@ -163,13 +162,12 @@ impl Service {
         }
     }
 
-    /// Whether a turn has begun since the item was added: then its model has read it.
-    async fn is_read(
+    /// Where the newest turn began, if there is any.
+    async fn newest_turn(
         &self,
         who: &Principal,
         conversation: ConversationId,
-        seq: u64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<u64>, Error> {
         let query = TurnQuery {
             order: Order::NewestFirst,
             cursor: Cursor::default(),
@@ -178,6 +176,6 @@ impl Service {
             rows_max: 1,
         };
         let page = self.store().turn_page(who, &query).await.map_err(fault)?;
-        Ok(page.rows.first().is_some_and(|turn| turn.first_seq > seq))
+        Ok(page.rows.first().map(|turn| turn.first_seq))
     }
 }

@@ -125,6 +125,8 @@ impl Service {
             Err(error) => {
                 report(run.turn, &error);
                 end.state = TurnState::Failed(TurnFailure::Internal);
+                // Nobody is promised an item that is not there.
+                end.output.clear();
                 self.settle_later(run);
             }
         }

@@ -114,6 +114,25 @@ async fn calls_that_come_mixed_are_told_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn arguments_that_are_no_object_may_go_on() {
+    let goes_on = |index: u32, more: &str| {
+        piece(
+            &json!({"index": index, "id": index.to_string(), "function": {"name": "f", "arguments": more}}),
+        )
+    };
+    let script = Script::steps([goes_on(0, "1"), goes_on(1, "{}"), goes_on(0, "2")]);
+    let expected = [
+        call("0", "f"),
+        arguments("1"),
+        arguments("2"),
+        call("1", "f"),
+        arguments("{}"),
+        COMPLETE,
+    ];
+    assert_eq!(but_usage(says(script).await), expected);
+}
+
+#[tokio::test]
 async fn a_second_call_is_told_as_it_comes_where_the_first_is_complete() {
     let server = ModelServer::start().await;
     server.script(Script {

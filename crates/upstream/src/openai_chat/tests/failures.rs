@@ -219,22 +219,79 @@ async fn an_error_within_an_answer_is_what_its_status_would_be() {
     assert!(matches!(busy, ModelError::Busy { .. }));
 }
 
+/// Longer than any test may take.
+const FOR_EVER: u64 = 1_000_000;
+
 #[tokio::test]
-async fn silence_is_noticed_before_an_answer_and_within() {
+async fn silence_before_an_answer_is_noticed_and_not_asked_again() {
+    let silent =
+        |error: &ModelError| matches!(error, ModelError::Silent(after) if after.as_millis() == 40);
     let server = ModelServer::start().await;
-    let model = impatient(&server);
+    let model = patient(&server, 40, FOR_EVER);
     server.script(Script {
         hold: Some("never".to_owned()),
         ..Script::default()
     });
     let error = said(&model, &asks("go")).await.expect_err("no answer");
-    assert!(matches!(error, ModelError::Silent(_)));
+    assert!(silent(&error), "{error:?}");
     assert_eq!(server.requests().len(), 1);
-    server.script(Script::says(["x"]).ending(End::Silence));
-    let events = said(&model, &asks("go")).await.expect("an answer");
+    // The head of an answer is no beginning of it.
+    server.script(Script::steps([Step::Gate("never".to_owned())]));
+    let question = Json::parse(r#"{"model":"m","messages":[]}"#).expect("JSON");
+    let raw = model.chat(&question).await.expect("a head");
+    let pieces: Vec<_> = raw.body.collect().await;
     assert!(
-        matches!(events.as_slice(), [Ok(_), Err(ModelError::Silent(_))]),
-        "{events:?}"
+        matches!(pieces.as_slice(), [Err(error)] if silent(error)),
+        "{pieces:?}"
     );
     server.given_up(2).await;
+}
+
+#[tokio::test]
+async fn silence_within_an_answer_is_noticed() {
+    let server = ModelServer::start().await;
+    let model = patient(&server, FOR_EVER, 40);
+    server.script(Script::says(["x"]).ending(End::Silence));
+    let events = said(&model, &asks("go")).await.expect("an answer");
+    let silent =
+        |error: &ModelError| matches!(error, ModelError::Silent(after) if after.as_millis() == 40);
+    assert!(
+        matches!(events.as_slice(), [Ok(_), Err(error)] if silent(error)),
+        "{events:?}"
+    );
+    server.given_up(1).await;
+}
+
+/// What comes of a body whose pieces come after so many milliseconds each, to one that waits 100 for the
+/// first and 50 for the others.
+async fn body(pauses: &[u64]) -> Vec<Result<bytes::Bytes, ModelError>> {
+    let pieces = futures_util::stream::iter(pauses.to_vec()).then(async |pause| {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        Ok::<_, std::io::Error>("x")
+    });
+    let response = http::Response::new(reqwest::Body::wrap_stream(pieces));
+    let patience = Patience {
+        first_byte: Duration::from_millis(100),
+        idle: Duration::from_millis(50),
+    };
+    let body = body::Body::new(response.into(), patience);
+    body.into_stream().collect().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_take_longer_than_any_of_its_pauses() {
+    let pieces = body(&[99, 49, 49, 0, 49, 30, 30, 49]).await;
+    assert_eq!(
+        pieces.iter().filter(|piece| piece.is_ok()).count(),
+        8,
+        "{pieces:?}"
+    );
+    for (pauses, heard) in [(&[101][..], 0), (&[99, 51], 1), (&[0, 49, 0, 51], 3)] {
+        let pieces = body(pauses).await;
+        let silent = matches!(pieces.last(), Some(Err(ModelError::Silent(_))));
+        assert!(
+            silent && pieces.len() == heard + 1,
+            "{pauses:?}: {pieces:?}"
+        );
+    }
 }

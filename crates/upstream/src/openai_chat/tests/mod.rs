@@ -52,12 +52,12 @@ fn model(server: &ModelServer) -> OpenAiChat {
     model_at(&server.url(), |_| {})
 }
 
-/// One that waits so little that silence is noticed at once.
-fn impatient(server: &ModelServer) -> OpenAiChat {
+/// One that waits so long, in milliseconds.
+fn patient(server: &ModelServer, first_byte: u64, idle: u64) -> OpenAiChat {
     model_at(&server.url(), |server| {
         server.patience = Patience {
-            first_byte: Duration::from_millis(50),
-            idle: Duration::from_millis(50),
+            first_byte: Duration::from_millis(first_byte),
+            idle: Duration::from_millis(idle),
         };
     })
 }
