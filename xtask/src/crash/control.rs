@@ -125,7 +125,17 @@ impl Order {
                 name,
                 mode,
                 instructions: _,
-            } => vec!["apps", "create", name, "--mode", mode, "--project", project],
+            } => vec![
+                "apps",
+                "create",
+                name,
+                "--mode",
+                mode,
+                "--model",
+                "echo",
+                "--project",
+                project,
+            ],
             Self::ListApps { project } => vec!["apps", "list", "--project", project],
             Self::CreateKey {
                 project,

@@ -21,18 +21,20 @@ pub(super) fn is_own(row: &Row) -> bool {
 
 /// Whether a row is an answer of the agent's.
 pub(super) fn is_agents(of: &Conversation, row: &Row) -> bool {
-    // Whatever others ask begins with a canary, and so does what is echoed of it.
-    let echoed = row.text.strip_prefix(PREAMBLE);
-    let is_of_answer = echoed.is_some_and(|echoed| echoed.starts_with(PREAMBLE));
+    row.kind == Kind::Assistant && is_about_said(of, row)
+}
+
+/// Whether a row has what was said to the agent.
+fn is_about_said(of: &Conversation, row: &Row) -> bool {
     let canary = canary::within(&row.text);
-    let is_of_said = canary.is_some_and(|canary| of.agent.said.contains(canary));
-    row.kind == Kind::Assistant && (is_of_said || is_of_answer)
+    canary.is_some_and(|canary| of.agent.said.contains(canary))
 }
 
 /// What is being read of the agent's turns.
 #[derive(Default)]
 struct Turns<'a> {
-    /// What was said last before the turn began, and what was said since: the model may have read either.
+    /// What was said to the agent last before the turn began, and what was said since: the model may have read
+    /// either as the last.
     last: Vec<&'a str>,
     is_running: bool,
     /// The number of an answer whose end comes next.
@@ -42,8 +44,9 @@ struct Turns<'a> {
 }
 
 /// Every answer of the agent's is between the notes that it begins and has ended, and those come in no other
-/// way: a turn that the kill has interrupted has a beginning and no end. It echoes what was said last. What
-/// was there once stays, and nothing comes unless something was said.
+/// way: a turn that the kill has interrupted has a beginning and no end. It echoes what was said to the agent
+/// last, whatever else was asked and answered meanwhile. What was there once stays, and nothing comes unless
+/// something was said.
 pub(super) fn check(of: &mut Conversation, rows: &[Row]) -> Vec<String> {
     let opening = match of.maker {
         Dialect::OpenHands => OPENING,
@@ -61,7 +64,7 @@ pub(super) fn check(of: &mut Conversation, rows: &[Row]) -> Vec<String> {
         } else if is_own(row) {
             turns.note(number, row, opening.len());
         }
-        if matches!(row.kind, Kind::User | Kind::Assistant) {
+        if row.kind == Kind::User && is_about_said(of, row) {
             turns.last.push(&row.text);
         }
     }
