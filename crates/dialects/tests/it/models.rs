@@ -118,7 +118,9 @@ fn text(message: &ModelMessage) -> String {
         ModelMessage::Said { parts, .. } | ModelMessage::ToolOutput { parts, .. } => {
             let text = |part: &ModelPart| match part {
                 ModelPart::Text(text) => text.clone(),
-                other => format!("{other:?}"),
+                ModelPart::Image { .. } | ModelPart::File { .. } | ModelPart::Audio { .. } => {
+                    format!("{part:?}")
+                }
             };
             parts.iter().map(text).collect()
         }

@@ -193,14 +193,8 @@ async fn many_at_once_are_all_read_and_none_is_answered_twice() {
 async fn a_message_waits_for_the_turn_of_another_dialect() {
     let (app, go_on) = waiting().await;
     let id = create(&app, &json!({})).await;
-    let dashed = format!(
-        "{}-{}-{}-{}-{}",
-        &id[..8],
-        &id[8..12],
-        &id[12..16],
-        &id[16..20],
-        &id[20..]
-    );
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| id.get(part).unwrap());
+    let dashed = parts.join("-");
     let body = json!({"query": "One", "inputs": {}, "user": "alice", "conversation_id": dashed});
     let request = Request::post("/dify/v1/chat-messages")
         .header("authorization", format!("Bearer {}", app.key("dify.alice")))

@@ -17,6 +17,36 @@ use crate::script::Directed;
 
 const RECEIPT: &str = "parlance-erasure-receipt";
 
+/// The events of an answer that thinks, speaks, refuses and calls a function.
+const EVENTS: [&str; 26] = [
+    "response.created",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.reasoning_text.delta",
+    "response.reasoning_text.delta",
+    "response.reasoning_text.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.output_item.added",
+    "response.content_part.added",
+    "response.output_text.delta",
+    "response.output_text.delta",
+    "response.output_text.done",
+    "response.content_part.done",
+    "response.content_part.added",
+    "response.refusal.delta",
+    "response.refusal.done",
+    "response.content_part.done",
+    "response.output_item.done",
+    "response.output_item.added",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.delta",
+    "response.function_call_arguments.done",
+    "response.output_item.done",
+    "response.completed",
+];
+
 struct Stage {
     app: TestApp,
     model: Directed,
@@ -184,6 +214,13 @@ async fn a_stream_is_read_again_in_the_same_bytes_and_from_any_event() {
         {"refusal": "No"}, {"call": ["call_1", "f"]}, {"arguments": "{\"a\""}, {"arguments": ":1}"},
         {"usage": [3, 1, 4, 2]},
     ]);
+    // In a conversation, and alone.
+    let conversation = stage.conversation().await;
+    let body = json!({"input": script(&steps), "stream": true, "conversation": conversation});
+    let live = stage.post("/responses", &body).await.text();
+    let path = id(&events(&live)[0]["response"]);
+    let again = stage.get(&format!("/responses/{path}?stream=true")).await;
+    assert_eq!(again.text(), live);
     let body = json!({"input": script(&steps), "stream": true});
     let live = stage.post("/responses", &body).await;
     assert_eq!(
@@ -191,35 +228,7 @@ async fn a_stream_is_read_again_in_the_same_bytes_and_from_any_event() {
         "text/event-stream; charset=utf-8"
     );
     let live = live.text();
-    let order = [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.reasoning_text.delta",
-        "response.reasoning_text.delta",
-        "response.reasoning_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.delta",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.content_part.added",
-        "response.refusal.delta",
-        "response.refusal.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.output_item.added",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-        "response.output_item.done",
-        "response.completed",
-    ];
-    assert_eq!(names(&live), order);
+    assert_eq!(names(&live), EVENTS);
     let all = events(&live);
     let response = id(&all[0]["response"]);
     let done = all
@@ -683,6 +692,13 @@ async fn references_name_items_of_the_conversation_or_of_the_responses_before() 
             .count(),
         2
     );
+    // Whoever keeps no chain names what was said all the same.
+    stage.create(&json!({"input": reference})).await;
+    let read = stage.told();
+    assert!(read.iter().any(|(_, text)| text.ends_with("said: one")));
+    assert_eq!(read.len(), 2);
+    let path = format!("/responses/{}", id(&first));
+    assert_eq!(stage.delete(&path, "openai").await.status, 200);
     let (status, message) = stage.refused(&json!({"input": reference})).await;
     assert_eq!(status, 404);
     assert!(
@@ -880,4 +896,22 @@ async fn what_another_dialect_asked_is_a_response_too() {
         .await
         .text();
     assert!(told.contains("event: response.completed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_broken_by_comments_that_no_client_reads() {
+    let stage = Stage::new().await;
+    let steps = script(&json!([{"text": "a"}, {"gate": "one"}, {"text": "b"}]));
+    let body = json!({"input": steps, "stream": true});
+    let mut stream = stage.open(Method::POST, "/responses", Some(&body)).await;
+    while !stream.read.contains(": keep-alive\n\n") {
+        assert!(stream.more().await);
+    }
+    stage.model.open("one");
+    let told = stream.all().await.replace(": keep-alive\n\n", "");
+    let path = format!(
+        "/responses/{}?stream=true",
+        id(&events(&told)[0]["response"])
+    );
+    assert_eq!(stage.get(&path).await.text(), told);
 }

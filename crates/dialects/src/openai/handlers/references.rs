@@ -2,7 +2,8 @@
 
 use parlance_domain::service::ItemDraft;
 use parlance_domain::{
-    Conflict, ConversationRef, Error, Fault, Item, Noun, Principal, Ref, TurnId,
+    Conflict, ConversationRef, Cursor, Error, Fault, Id, Item, ItemRef, Noun, Order, Principal,
+    Ref, TurnId, TurnQuery,
 };
 
 use super::items::{exists, find};
@@ -12,6 +13,9 @@ use crate::openai::item::{self, Given};
 
 /// Most responses of a chain that are searched for what a body names.
 const TURNS_MAX: usize = 100;
+
+/// Most turns that are searched for an item which a body names without saying where it is.
+const NEARBY_TURNS_MAX: u32 = 64;
 
 /// Where the items are that a body can name.
 #[derive(Clone, Copy)]
@@ -46,10 +50,11 @@ pub(in crate::openai) async fn resolve(
             }
             (Given::Reference(id), Place::Chain(_) | Place::None) => {
                 let at = named.iter().position(|(named, _)| *named == id);
-                let (_, found) = at
-                    .map(|at| named.swap_remove(at))
-                    .ok_or_else(|| item_not_kept(&id))?;
-                found.content.into()
+                let found = match at {
+                    Some(at) => Some(named.swap_remove(at).1),
+                    None => nearby(call, who, &id).await?,
+                };
+                found.ok_or_else(|| item_not_kept(&id))?.content.into()
             }
             (Given::New(draft), Place::Conversation(of)) => {
                 // An id that the client has from us must not come to name two items.
@@ -112,4 +117,36 @@ async fn in_chain(
             .map(Ref::from);
     }
     Ok(found)
+}
+
+/// An item that some response of the principal's was asked or has said. Items are made while their turn runs, so
+/// that it is looked for in the turns that had begun when it was made, the latest first. Programs that keep no
+/// chain name what was said so.
+async fn nearby(call: &Call, who: &Principal, id: &str) -> Result<Option<Item>, Error> {
+    let Some(ItemRef::Id(named)) = item::ours(id) else {
+        return Ok(None);
+    };
+    let query = TurnQuery {
+        order: Order::NewestFirst,
+        cursor: Cursor {
+            after: Some(TurnId::from_bits(named.high()).into()),
+            before: None,
+        },
+        conversation: None,
+        app: None,
+        rows_max: NEARBY_TURNS_MAX,
+    };
+    for turn in call.service.turn_page(who, &query).await?.rows {
+        let owner = who.in_realm(turn.realm());
+        match find(call, &owner, turn.conversation.into(), id).await {
+            Ok(item) if item.turn == Some(turn.id) => return Ok(Some(item)),
+            Ok(_)
+            | Err(Error {
+                fault: Fault::NotFound(_),
+                ..
+            }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }

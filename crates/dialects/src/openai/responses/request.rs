@@ -80,6 +80,8 @@ pub(in crate::openai) struct Request {
     pub(in crate::openai) input: Vec<Given>,
     /// Where what was said before is.
     pub(in crate::openai) context: Context,
+    /// What the client wrote to name that; empty if nothing.
+    pub(in crate::openai) named: String,
     /// What the model is told first.
     pub(in crate::openai) instructions: Option<String>,
     /// What is wanted of the answer.
@@ -258,7 +260,7 @@ impl Parts {
     fn into_request(
         self,
         model: Option<String>,
-        context: Context,
+        (context, named): (Context, String),
         mut kept: Kept,
     ) -> Result<Request, Failure> {
         let is_asked = self.input.is_some() || context != Context::None;
@@ -287,6 +289,7 @@ impl Parts {
             model,
             input: self.input.unwrap_or_default(),
             context,
+            named,
             instructions: self.instructions,
             options,
             overflow: self.overflow,
@@ -403,7 +406,8 @@ fn stream_options(fields: &Fields<'_>, stream: bool) -> Result<bool, Failure> {
     Ok(obfuscates)
 }
 
-fn context(fields: &Fields<'_>) -> Result<Context, Failure> {
+/// What was said before, and the client's name for it.
+fn context(fields: &Fields<'_>) -> Result<(Context, String), Failure> {
     let previous = fields.string("previous_response_id")?;
     let conversation = match fields.get("conversation") {
         None => None,
@@ -417,20 +421,21 @@ fn context(fields: &Fields<'_>) -> Result<Context, Failure> {
             return Err(error::wrong_type("conversation", expected, other));
         }
     };
-    match (previous, conversation) {
+    let named = previous.or(conversation).unwrap_or_default();
+    let context = match (previous, conversation) {
         (Some(_), Some(_)) => {
             // The vendor's own text has lost the first name: recorded in `mutual_exclusive_error`.
             let said = "Mutually exclusive parameters. Ensure you are only providing one of: \
                         'previous_response_id' or 'conversation'.";
             let code = "mutually_exclusive_parameters";
-            Err(Face::bad(said).code(code).into())
+            return Err(Face::bad(said).code(code).into());
         }
-        (Some(id), None) => convert::response_id("previous_response_id", id)
-            .map(Context::Previous)
-            .map_err(|error| error::context_missing(error, id)),
-        (None, Some(id)) => convert::named_conversation("conversation", id)
-            .map(Context::Conversation)
-            .map_err(|error| error::context_missing(error, id)),
+        (Some(id), None) => convert::response_id("previous_response_id", id).map(Context::Previous),
+        (None, Some(id)) => {
+            convert::named_conversation("conversation", id).map(Context::Conversation)
+        }
         (None, None) => Ok(Context::None),
-    }
+    };
+    let context = context.map_err(|error| error::context_missing(error, named))?;
+    Ok((context, named.to_owned()))
 }

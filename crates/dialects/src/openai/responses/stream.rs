@@ -196,14 +196,13 @@ impl Encoder {
     }
 
     fn lifecycle(&mut self, name: &str, standing: &Standing, out: &mut Vec<u8>) {
-        let head = self.head.clone();
-        self.event(name, out, |out| {
-            field(
-                out,
-                "response",
-                &object::response(&head, standing, Form::Event),
-            );
-        });
+        let mut response = Vec::new();
+        field(
+            &mut response,
+            "response",
+            &object::response(&self.head, standing, Form::Event),
+        );
+        self.event(name, out, |out| out.append(&mut response));
     }
 
     fn delta(&mut self, name: &str, open: &Open, kind: PieceKind, text: &str, out: &mut Vec<u8>) {

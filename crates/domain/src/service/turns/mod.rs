@@ -152,7 +152,8 @@ impl Service {
     /// [`Fault::NotFound`] of the conversation, or of the turn that it continues; `ConversationBusy` if one
     /// is running there.
     pub async fn start_turn(&self, who: &Principal, draft: TurnDraft) -> Result<TurnStream, Error> {
-        let (question, start) = self.prepare(who, &draft).await?;
+        let tokens_max = self.tokens_to_read(&draft);
+        let (question, start) = self.prepare(who, &draft, tokens_max).await?;
         let (begun, begins) = oneshot::channel();
         let (service, who) = (self.clone(), who.clone());
         // From here on in a task of its own: a client that goes away between the commit and the
@@ -170,7 +171,8 @@ impl Service {
 
     /// About how many tokens a turn's model would be given to read.
     pub async fn count_tokens(&self, who: &Principal, draft: &TurnDraft) -> Result<u64, Error> {
-        let (question, _) = self.prepare(who, draft).await?;
+        // All of it, whether or not a model can read it.
+        let (question, _) = self.prepare(who, draft, u64::MAX).await?;
         let request = &question.request;
         let instructions = request.instructions.as_deref().map_or(0, text_tokens);
         let messages: u64 = request.messages.iter().map(context::tokens).sum();
@@ -188,14 +190,14 @@ impl Service {
         Ok(instructions + messages + tools)
     }
 
-    /// Reads what came before a turn, and says what is to be written.
+    /// Reads what came before a turn, as much as there is room for, and says what is to be written.
     async fn prepare(
         &self,
         who: &Principal,
         draft: &TurnDraft,
+        tokens_max: u64,
     ) -> Result<(Question, Start), Error> {
         let model = self.model_name(&draft.app, draft.model.as_deref());
-        let tokens_max = self.tokens_to_read(&model, draft);
         let mut past = Past::new(tokens_max, draft.overflow).with_unread(draft.unread_after);
         past.add_input(&draft.input)?;
         let start = self.read_past(who, draft, &model, &mut past).await?;
@@ -233,8 +235,9 @@ impl Service {
     }
 
     /// How much a model can read, so that there is room left to answer.
-    fn tokens_to_read(&self, model: &str, draft: &TurnDraft) -> u64 {
-        let context = self.inner.ports.model.model(model);
+    fn tokens_to_read(&self, draft: &TurnDraft) -> u64 {
+        let model = self.model_name(&draft.app, draft.model.as_deref());
+        let context = self.inner.ports.model.model(&model);
         let context = context.and_then(|model| model.context_tokens);
         let context = context.unwrap_or(CONTEXT_TOKENS_DEFAULT);
         let answer = draft.options.output_tokens_max.unwrap_or(context / 8);

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parlance_domain::fault::Conflict;
 use parlance_domain::service::{ItemDraft, Overflow, TurnDraft, TurnEnd, TurnStream, TurnTarget};
 use parlance_domain::{
     Error, Fault, ItemContent, Json, Native, Principal, Role, TurnFailure, TurnState,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::events;
+use crate::kit::route::beside_runtime;
 use crate::kit::{Call, Dialect, Failure, Reply, reply};
 use crate::openai::caller::principal;
 use crate::openai::handlers::references::{self, Place};
@@ -28,11 +30,10 @@ const SUMMARY_QUESTION: &str = "Sum up the conversation so far.";
 /// `POST /v1/responses`.
 pub(in crate::openai) async fn create(call: Call) -> Reply {
     let who = principal(&call)?;
-    let body = call.object()?;
-    let mut request = Request::read(&call.body, &body)?;
+    let mut request = read(&call, Request::read)?;
     let draft = draft(&call, &who, &mut request).await?;
     let turn = call.service.start_turn(&who, draft).await;
-    let mut turn = turn.map_err(|error| refused(error, &request, &body))?;
+    let mut turn = turn.map_err(|error| refused(error, &request))?;
     let (conversation, previous) = match request.context {
         Context::None => (None, None),
         Context::Conversation(of) => (turn.conversation.or(of.whole()), None),
@@ -47,6 +48,8 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
         let standing = Standing::open("queued");
         return reply::ok(&object::response(&head, &standing, Form::Whole));
     }
+    // What came with the call would be kept for as long as the model takes.
+    drop(call);
     let end = ended(&mut turn).await?;
     let standing = Standing::ended(&end);
     reply::ok(&object::response(&head, &standing, Form::Whole))
@@ -55,20 +58,18 @@ pub(in crate::openai) async fn create(call: Call) -> Reply {
 /// `POST /v1/responses/input_tokens`.
 pub(in crate::openai) async fn count(call: Call) -> Reply {
     let who = principal(&call)?;
-    let body = call.object()?;
-    let mut request = Request::read_counted(&call.body, &body)?;
+    let mut request = read(&call, Request::read_counted)?;
     let mut draft = draft(&call, &who, &mut request).await?;
     draft.needs_tool_outputs = false;
     let tokens = call.service.count_tokens(&who, &draft).await;
-    let tokens = tokens.map_err(|error| refused(error, &request, &body))?;
+    let tokens = tokens.map_err(|error| refused(error, &request))?;
     reply::ok(&json!({"object": "response.input_tokens", "input_tokens": tokens}))
 }
 
 /// `POST /v1/responses/compact`: the model sums up what was said. Nothing of it is stored.
 pub(in crate::openai) async fn compact(call: Call) -> Reply {
     let who = principal(&call)?;
-    let body = call.object()?;
-    let mut request = Request::read_compacted(&call.body, &body)?;
+    let mut request = read(&call, Request::read_compacted)?;
     request.kept.store = false;
     let mut draft = draft(&call, &who, &mut request).await?;
     draft.needs_tool_outputs = false;
@@ -80,9 +81,18 @@ pub(in crate::openai) async fn compact(call: Call) -> Reply {
     let question = ItemContent::message(Role::User, SUMMARY_QUESTION);
     draft.input.push(ItemDraft::from(question));
     let turn = call.service.start_turn(&who, draft).await;
-    let mut turn = turn.map_err(|error| refused(error, &request, &body))?;
+    let mut turn = turn.map_err(|error| refused(error, &request))?;
     let end = ended(&mut turn).await?;
     reply::ok(&Compacted::new(&turn, &end, call.service.new_id()))
+}
+
+/// Reads a body. It may be as large as bodies may be, and is not needed any more then.
+fn read(
+    call: &Call,
+    read: fn(&Bytes, &Map<String, Value>) -> Result<Request, Failure>,
+) -> Result<Request, Failure> {
+    let body = call.object()?;
+    beside_runtime(call.body.len(), || read(&call.body, &body))
 }
 
 /// The turn that a request asks for.
@@ -133,19 +143,8 @@ fn input_refused(failure: Failure) -> Failure {
 }
 
 /// Why a turn does not begin, in words that say what the body has named.
-fn refused(
-    error: Error,
-    request: &Request,
-    body: &serde_json::Map<String, serde_json::Value>,
-) -> Failure {
-    let field = match request.context {
-        Context::None => return input_refused(error.into()),
-        Context::Conversation(_) => "conversation",
-        Context::Previous(_) => "previous_response_id",
-    };
-    let named = body.get(field);
-    let named = named.and_then(|named| named.get("id").unwrap_or(named).as_str());
-    input_refused(error::context_missing(error, named.unwrap_or_default()))
+fn refused(error: Error, request: &Request) -> Failure {
+    input_refused(error::context_missing(error, &request.named))
 }
 
 /// Waits for the end, whatever becomes of the client. An answer that failed is an error here.

@@ -62,6 +62,10 @@ fn check(cases: Vec<Case>) {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table of what is refused with which words"
+)]
 fn values_are_refused_in_the_words_of_live_answers() {
     check(vec![
         (

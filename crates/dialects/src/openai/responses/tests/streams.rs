@@ -110,19 +110,7 @@ impl Stage {
             events.push(TurnEvent::Done(Arc::new(told)));
             let length = |(_, text): &(PieceKind, String)| u32::try_from(text.len()).unwrap();
             pieces.push(said.pieces.iter().map(length).collect());
-            let stored = if renamed {
-                NewItem {
-                    id: ItemId::from_bits(id.bits() + 1000),
-                    alias: Some(item::name(&content.kind, id)),
-                    content,
-                }
-            } else {
-                NewItem {
-                    id,
-                    alias: None,
-                    content,
-                }
-            };
+            let stored = stored(id, content, renamed);
             items.push(item_of(&stored, turn_id));
             output.push(Arc::new(stored));
         }
@@ -141,24 +129,14 @@ impl Stage {
             error: error.clone(),
             ..TurnEnd::of(state, at)
         })));
-        let turn = Turn {
-            id: turn_id,
-            conversation: ConversationId::from_bits(turn_id.bits()),
-            app: AppId::from_bits(1),
-            state,
-            started_at: Timestamp::from_millis(1_000),
-            finished_at: Some(at),
-            usage,
-            first_seq: 0,
-            output_seq: Some(1),
-            record: TurnRecord {
-                model: "m".to_owned(),
-                previous: Some(TurnId::from_bits(7)),
-                native: Some(native),
-                error,
-                pieces,
-            },
+        let record = TurnRecord {
+            model: "m".to_owned(),
+            previous: Some(TurnId::from_bits(7)),
+            native: Some(native),
+            error,
+            pieces,
         };
+        let turn = turn(turn_id, (state, at), usage, record);
         Self {
             turn,
             items,
@@ -193,6 +171,30 @@ impl Stage {
             out.extend_from_slice(&frames);
         }
         String::from_utf8(out).unwrap()
+    }
+}
+
+/// An item as it is stored: under other ids, if somebody has added items meanwhile.
+fn stored(id: ItemId, content: ItemContent, renamed: bool) -> NewItem {
+    NewItem {
+        id: ItemId::from_bits(id.bits() + if renamed { 1000 } else { 0 }),
+        alias: renamed.then(|| item::name(&content.kind, id)),
+        content,
+    }
+}
+
+fn turn(id: TurnId, (state, at): (TurnState, Timestamp), usage: Usage, record: TurnRecord) -> Turn {
+    Turn {
+        id,
+        conversation: ConversationId::from_bits(id.bits()),
+        app: AppId::from_bits(1),
+        state,
+        started_at: Timestamp::from_millis(1_000),
+        finished_at: Some(at),
+        usage,
+        first_seq: 0,
+        output_seq: Some(1),
+        record,
     }
 }
 

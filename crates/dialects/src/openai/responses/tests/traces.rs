@@ -74,7 +74,7 @@ fn plain(value: &mut Value) {
             }
         }
         Value::Array(list) => list.iter_mut().for_each(plain),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
