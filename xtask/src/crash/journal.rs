@@ -1,9 +1,10 @@
 //! What a client has sent, and what it knows of it: not sent, sent with an unknown outcome, or
 //! acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::dialect::{Dialect, Name};
+use super::said::Agent;
 
 /// Canaries in a question to a response: what is asked, the instructions, a tool, and the metadata.
 const CANARIES_ALONE: usize = 4;
@@ -143,22 +144,6 @@ pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) items: Vec<Item>,
     pub(super) answer: Option<Answer>,
-}
-
-/// What OpenHands' agent does in a conversation. Several messages may be answered at once, and one that was
-/// not answered when the server was killed never is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Agent {
-    /// The canaries of what was said to it.
-    pub(super) said: BTreeSet<String>,
-    /// It may still answer.
-    pub(super) is_busy: bool,
-    /// Something was said since it was last compared.
-    pub(super) is_asked: bool,
-    /// Answers that a client has seen since then, with the numbers of their events.
-    pub(super) heard: Vec<(u64, String)>,
-    /// The answers and the notes when they were last compared: none goes, and none comes between.
-    pub(super) noted: Vec<(u64, String)>,
 }
 
 /// A conversation.

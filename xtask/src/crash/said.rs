@@ -1,5 +1,6 @@
-//! Waits until OpenHands' agent has answered what was said to it.
+//! OpenHands' agent: what was said to it, and clients that wait until it has answered.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -14,6 +15,22 @@ use crate::http::Asked;
 
 /// What is left to the server between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// What OpenHands' agent does in a conversation. Several messages may be answered at once, and one that was
+/// not answered when the server was killed never is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Agent {
+    /// The canaries of what was said to it.
+    pub(super) said: BTreeSet<String>,
+    /// It may still answer.
+    pub(super) is_busy: bool,
+    /// Something was said since it was last compared.
+    pub(super) is_asked: bool,
+    /// Answers that a client has seen since then, with the numbers of their events.
+    pub(super) heard: Vec<(u64, String)>,
+    /// The answers and the notes when they were last compared: none goes, and none comes between.
+    pub(super) noted: Vec<(u64, String)>,
+}
 
 /// What was said to the agent, if the call did.
 pub(super) fn said(call: &Call) -> Option<String> {
