@@ -2,7 +2,7 @@
 //! in pieces and whole, embeddings, speech and transcriptions, on the loopback.
 //!
 //! What it answers is decided, in this order, by a `[[script: {...}]]` in what the user says last, by the
-//! queue of [`ModelServer::script`], and by [`default`]. A user's text may hold several scripts: the
+//! queue of [`ModelServer::script`], and by `default`. A user's text may hold several scripts: the
 //! second is for the question that follows the first answer, as in a loop of tool calls.
 //!
 //! Other processes reach the same over HTTP: `POST /scripts`, `POST /gates/NAME`, `GET /requests`,
