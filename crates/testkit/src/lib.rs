@@ -9,7 +9,6 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
-pub mod answering;
 pub mod clock;
 #[cfg(feature = "models")]
 pub mod explore;

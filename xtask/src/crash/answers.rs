@@ -8,12 +8,14 @@ use super::journal::Deed;
 use super::load::Came;
 use crate::http::{Asked, find};
 
-/// What a stream says when the answer is stored.
+/// What a stream of Dify's says when the answer is stored.
 const STORED: &[u8] = b"\"message_end\"";
+/// The same for one of OpenAI's.
+pub(super) const RESPONDED: &[u8] = b"event: response.completed\n";
 
 /// Whether a stream tells that its answer is stored.
 pub(super) fn is_stored(bytes: &[u8]) -> bool {
-    find(bytes, STORED).is_some()
+    find(bytes, STORED).is_some() || find(bytes, RESPONDED).is_some()
 }
 
 /// Whether an answer says that it is done.
@@ -26,7 +28,7 @@ pub(super) fn is_good(dialect: Dialect, came: &Came) -> bool {
     }
     let body = &answer.body;
     match dialect {
-        Dialect::OpenAi => true,
+        Dialect::OpenAi => !body.starts_with(b"event: ") || is_stored(body),
         Dialect::Dify => !body.starts_with(b"data: ") || is_stored(body),
         Dialect::Coze => body.starts_with(b"{\"code\":0,"),
         Dialect::OpenHands => body != b"false" && body != b"null",

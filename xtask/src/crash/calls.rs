@@ -10,7 +10,7 @@ use super::dialect::{Dialect, Keys, decimal};
 use super::journal::{Conversation, Deed, Item, Kind, Pairs, Presence};
 
 /// What every answer of the built-in model begins with.
-const PREAMBLE: &str = "[echo, not a model] You said: ";
+pub(super) const PREAMBLE: &str = "[echo, not a model] You said: ";
 /// Characters of a question that Dify makes a title of.
 const TITLE_CHARS: usize = 20;
 /// Most items in one call.
@@ -59,7 +59,13 @@ fn words(rng: &mut StdRng, canary: &str) -> String {
     format!("{canary}{filler} {end}")
 }
 
-fn item(rng: &mut StdRng, kind: Kind) -> Item {
+/// What the built-in model answers.
+pub(super) fn echo(said: &Item) -> Item {
+    let text = format!("{PREAMBLE}{}", said.text.held);
+    Item::new(Kind::Assistant, said.canary.clone(), text)
+}
+
+pub(super) fn item(rng: &mut StdRng, kind: Kind) -> Item {
     let canary = canary(rng);
     let text = words(rng, &canary);
     Item::new(kind, canary, text)
@@ -126,7 +132,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    fn call(
+    pub(super) fn call(
         &self,
         dialect: Dialect,
         method: &str,
@@ -191,8 +197,7 @@ impl Caller<'_> {
             Dialect::OpenHands => {
                 let first = item(self.rng, Kind::User);
                 let body = json!({"initial_user_msg": first.text.held});
-                let answer = answer_to(&first);
-                ("/api/conversations", body, vec![Deed::Say(first, answer)])
+                ("/api/conversations", body, vec![Deed::Say(first)])
             }
         };
         let mut call = self.call(dialect, "POST", path, Some(&body), Deed::Look);
@@ -210,10 +215,19 @@ impl Caller<'_> {
         }
     }
 
+    /// A question in a conversation, to Dify or as a response of OpenAI's.
+    pub(super) fn question(&mut self, of: &Conversation) -> Call {
+        if of.is_readable() && self.rng.random_bool(0.4) {
+            self.respond_in(of)
+        } else {
+            self.ask(Some(of))
+        }
+    }
+
     /// A question to Dify, in a conversation or in a new one.
     pub(super) fn ask(&mut self, of: Option<&Conversation>) -> Call {
         let question = item(self.rng, Kind::User);
-        let answer = answer_to(&question);
+        let answer = echo(&question);
         let (mode, reading) = match self.rng.random_range(0..10) {
             0..4 => ("blocking", Reading::Whole),
             4..9 => ("streaming", Reading::Whole),
@@ -230,7 +244,7 @@ impl Caller<'_> {
         let mut call = self.call(Dialect::Dify, "POST", path, Some(&body), deed);
         call.reading = reading;
         // The turn that nobody waits for may still be running.
-        call.may_fail = of.is_some_and(|of| of.loose);
+        call.may_fail = of.is_some_and(Conversation::is_busy);
         call
     }
 
@@ -281,7 +295,7 @@ impl Caller<'_> {
         let dialect = Dialect::OpenAi;
         match self.rng.random_range(0..10) {
             // What is appended beside a turn may come before its answer, and be echoed.
-            0..5 if !of.loose => self.append(of),
+            0..5 if !of.is_busy() => self.append(of),
             5..7 => {
                 let metadata = pairs(self.rng);
                 let body = json!({"metadata": metadata});
@@ -306,6 +320,9 @@ impl Caller<'_> {
                 None => self.call(dialect, "GET", &path, None, Deed::Look),
             },
             _ => {
+                if let Some((canary, id)) = of.responses().next() {
+                    return self.forget(id, Deed::Forget(canary.to_owned()));
+                }
                 let path = format!("{path}/items?limit=100");
                 self.call(dialect, "GET", &path, None, Deed::Look)
             }
@@ -327,7 +344,7 @@ impl Caller<'_> {
     fn dify(&mut self, of: &Conversation) -> Call {
         let dialect = Dialect::Dify;
         match self.rng.random_range(0..10) {
-            0..7 => self.ask(Some(of)),
+            0..7 => self.question(of),
             7..9 => {
                 let path = format!("/v1/conversations/{}/name", of.name.dashed());
                 let title = canary(self.rng);
@@ -345,7 +362,7 @@ impl Caller<'_> {
         let (dialect, id) = (Dialect::Coze, of.name.decimal);
         let message = |what: &str| format!("/v1/conversation/message/{what}?conversation_id={id}");
         match self.rng.random_range(0..10) {
-            0..4 if !of.loose => {
+            0..4 if !of.is_busy() => {
                 let kind = if self.rng.random_bool(0.7) {
                     Kind::User
                 } else {
@@ -368,7 +385,7 @@ impl Caller<'_> {
                 let body = json!({"name": title});
                 self.call(dialect, "PUT", &path, Some(&body), Deed::Title(title))
             }
-            5 if !of.loose => {
+            5 if !of.is_busy() => {
                 let path = format!("/v1/conversations/{id}/clear");
                 self.call(dialect, "POST", &path, Some(&json!({})), Deed::Clear)
             }
@@ -404,11 +421,11 @@ impl Caller<'_> {
                 let deed = Deed::Active(true);
                 self.call(dialect, "POST", &to("start"), Some(&json!({})), deed)
             }
+            // One after the other, whatever is still to be answered: the agent's turns echo what was said last.
             0..3 if !of.loose => {
-                let item = item(self.rng, Kind::User);
-                let body = json!({"action": "message", "args": {"content": item.text.held}});
-                let answer = answer_to(&item);
-                let deed = Deed::Say(item, answer);
+                let said = item(self.rng, Kind::User);
+                let body = json!({"action": "message", "args": {"content": said.text.held}});
+                let deed = Deed::Say(said);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
             3..6 => {
@@ -417,8 +434,8 @@ impl Caller<'_> {
                 let deed = Deed::Add(vec![item]);
                 self.call(dialect, "POST", &to("events"), Some(&body), deed)
             }
-            // Stopping breaks an answer off, anywhere.
-            6 if of.active.held && !of.loose => {
+            // A turn that is stopped says only half of what it would.
+            6 if of.active.held && !of.is_busy() => {
                 let deed = Deed::Active(false);
                 self.call(dialect, "POST", &to("stop"), Some(&json!({})), deed)
             }
@@ -431,15 +448,18 @@ impl Caller<'_> {
         }
     }
 
+    /// The newest events of a conversation.
+    pub(super) fn newest_events(&self, of: &Conversation) -> Call {
+        let path = format!(
+            "/api/conversations/{}/events?reverse=true&limit=20",
+            of.name.hex()
+        );
+        self.call(Dialect::OpenHands, "GET", &path, None, Deed::Look)
+    }
+
     /// The newest conversations, which tell all bits of the ids that Coze has shortened.
     pub(super) fn newest(&self) -> Call {
         let path = "/v1/conversations?limit=20";
         self.call(Dialect::OpenAi, "GET", path, None, Deed::Look)
     }
-}
-
-/// What `echo` answers.
-fn answer_to(said: &Item) -> Item {
-    let text = format!("{PREAMBLE}{}", said.text.held);
-    Item::new(Kind::Assistant, said.canary.clone(), text)
 }

@@ -56,6 +56,8 @@ pub(super) enum Order {
     ShowReceipt {
         id: String,
     },
+    /// The receipts of the default project.
+    ListReceipts,
 }
 
 impl Order {
@@ -71,7 +73,8 @@ impl Order {
             Self::ListProjects
             | Self::ListApps { .. }
             | Self::ListKeys { .. }
-            | Self::ShowReceipt { .. } => "operators' read",
+            | Self::ShowReceipt { .. }
+            | Self::ListReceipts => "operators' read",
         }
     }
 
@@ -108,6 +111,7 @@ impl Order {
             Self::EraseConversation { id } => json!({"command": "erase", "conversation": id}),
             Self::EraseUser { user } => json!({"command": "erase", "user": user}),
             Self::ShowReceipt { id } => json!({"command": "show_receipt", "id": id}),
+            Self::ListReceipts => json!({"command": "list_receipts"}),
         }
     }
 
@@ -121,7 +125,17 @@ impl Order {
                 name,
                 mode,
                 instructions: _,
-            } => vec!["apps", "create", name, "--mode", mode, "--project", project],
+            } => vec![
+                "apps",
+                "create",
+                name,
+                "--mode",
+                mode,
+                "--model",
+                "echo",
+                "--project",
+                project,
+            ],
             Self::ListApps { project } => vec!["apps", "list", "--project", project],
             Self::CreateKey {
                 project,
@@ -145,6 +159,7 @@ impl Order {
             Self::EraseConversation { id } => vec!["erase", "--yes", "--conversation", id],
             Self::EraseUser { user } => vec!["erase", "--yes", "--user", user],
             Self::ShowReceipt { id } => vec!["receipts", "show", id],
+            Self::ListReceipts => vec!["receipts", "list"],
         }
     }
 }

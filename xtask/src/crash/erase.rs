@@ -20,13 +20,13 @@ const RECEIPT: &str = "er_";
 /// What an order for the command line is about.
 pub(super) enum Erased {
     One(Box<Conversation>),
-    /// The user, with so many conversations.
+    /// The user, with so many conversations and responses that stand alone.
     All(RangeInclusive<usize>),
 }
 
 /// Whether a conversation can be asked, with an outcome that nothing else disturbs.
 fn is_known(conversation: &Conversation) -> bool {
-    conversation.name.whole.is_some() && !conversation.loose
+    conversation.name.whole.is_some() && !conversation.is_busy()
 }
 
 impl Client {
@@ -44,6 +44,7 @@ impl Client {
         else {
             return ControlFlow::Continue(());
         };
+        let (alone, _) = self.alone_responses.counts();
         self.leave();
         self.is_locked_out = true;
         let mut conversation = self.sent(conversation, &[&one]);
@@ -62,7 +63,7 @@ impl Client {
         let asked_too = self.learn(&mut another, &other, &too);
         self.conversations.extend([conversation, another]);
         let broken = asked.is_break() || asked_too.is_break();
-        let count = self.conversations.len();
+        let count = self.conversations.len() + alone;
         if !self.erased(&order, &said, count..=count) || broken {
             return ControlFlow::Break(());
         }
@@ -108,7 +109,7 @@ impl Client {
     fn question(&mut self) -> Option<(Call, Conversation)> {
         let at = self.conversations.iter().position(is_known)?;
         let conversation = self.conversations.swap_remove(at);
-        let mut ask = self.caller().ask(Some(&conversation));
+        let mut ask = self.caller().question(&conversation);
         (ask.reading, ask.may_fail) = (Reading::Whole, true);
         Some((ask, conversation))
     }
@@ -118,10 +119,11 @@ impl Client {
         for conversation in &mut self.conversations {
             conversation.send(&Deed::Delete);
         }
+        self.alone_responses.leave();
     }
 
     /// Notes what has come of the order to erase the user, which has to have erased so many
-    /// conversations. False if it is not known.
+    /// conversations and responses. False if it is not known.
     fn erased(&mut self, order: &Order, said: &Said, wanted: RangeInclusive<usize>) -> bool {
         match said {
             Said::Done(text) => {
@@ -130,6 +132,7 @@ impl Client {
                 for conversation in std::mem::take(&mut self.conversations) {
                     self.bury(&conversation, None);
                 }
+                self.alone_responses.bury_all();
                 for (gone, receipt) in self.gone.iter_mut().rev().zip(receipts) {
                     gone.receipt = Some(receipt);
                 }
@@ -161,7 +164,7 @@ impl Client {
         if !wanted.contains(&receipts.len()) || text.lines().count() != receipts.len() {
             let number = self.number;
             self.wrong.push(format!(
-                "client {number}: {wanted:?} conversations were erased, and it was told {text:?}"
+                "client {number}: {wanted:?} conversations and responses were erased, and it was told {text:?}"
             ));
         }
         receipts
@@ -177,7 +180,9 @@ impl Client {
         let at = self.rng.random_range(0..certain.len().max(1));
         let at = *certain.get(at)?;
         if let Some(order) = self.order().filter(|_| self.rng.random_bool(0.5)) {
-            let most = self.conversations.len() + self.making.len();
+            let (alone, most_alone) = self.alone_responses.counts();
+            let most = self.conversations.len() + self.making.len() + most_alone;
+            let least = certain.len() + alone;
             self.leave();
             self.is_locked_out = true;
             let call = Call {
@@ -187,7 +192,7 @@ impl Client {
                 reading: Reading::Whole,
                 may_fail: false,
             };
-            return Some((call, Erased::All(certain.len()..=most)));
+            return Some((call, Erased::All(least..=most)));
         }
         let conversation = self.conversations.swap_remove(at);
         let call = erase(&conversation);

@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::dialect::{Dialect, Name};
+use super::said::Agent;
+
+/// Canaries in a question to a response: what is asked, the instructions, a tool, and the metadata.
+const CANARIES_ALONE: usize = 4;
 
 /// A conversation's metadata.
 pub(super) type Pairs = BTreeMap<String, String>;
@@ -108,7 +112,7 @@ pub(super) enum Known {
 /// What is known of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
-    /// It may be there.
+    /// It may be there; if it is not, the turn has failed.
     Perhaps,
     /// It is there.
     Yes,
@@ -116,13 +120,20 @@ pub(super) enum Answered {
     Failed,
 }
 
+/// A response that a client was told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) id: u128,
+    pub(super) presence: Presence,
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) item: Item,
     pub(super) state: Answered,
-    /// What was asked belongs to no turn, so that no message can show that its turn has failed.
-    pub(super) apart: bool,
+    /// The response that it is the output of, where that is known.
+    pub(super) response: Option<Told>,
 }
 
 /// The items of one call: all of them or none.
@@ -150,6 +161,7 @@ pub(super) struct Conversation {
     pub(super) leaving: bool,
     /// An answer may still come that nobody waits for.
     pub(super) loose: bool,
+    pub(super) agent: Agent,
     /// Something was sent since it was last compared.
     pub(super) touched: bool,
     /// It takes many items.
@@ -164,8 +176,12 @@ pub(super) enum Deed {
     Add(Vec<Item>),
     /// A question is asked; the second is the answer.
     Ask(Item, Item),
-    /// Something is said that is answered later, if the server lives that long; the second is the answer.
-    Say(Item, Item),
+    /// Something is said to OpenHands' agent.
+    Say(Item),
+    /// The response that answers the question with this canary is deleted; its items stay.
+    Forget(String),
+    /// Something about a response that stands alone.
+    Alone(Errand),
     Title(String),
     Metadata(Pairs),
     Clear,
@@ -179,13 +195,28 @@ pub(super) enum Deed {
     Look,
 }
 
+/// What is done with a response that stands alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Errand {
+    Ask,
+    /// Nothing of it is to be stored.
+    AskInPassing,
+    Read,
+    Delete,
+}
+
 impl Deed {
     /// Its name in the summary.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Add(_) => "append",
             Self::Ask(..) => "ask",
-            Self::Say(..) => "say",
+            Self::Say(_) => "say",
+            Self::Forget(_) => "delete response",
+            Self::Alone(Errand::Ask) => "respond",
+            Self::Alone(Errand::AskInPassing) => "respond unstored",
+            Self::Alone(Errand::Read) => "read response",
+            Self::Alone(Errand::Delete) => "delete lone response",
             Self::Title(_) => "rename",
             Self::Metadata(_) => "metadata",
             Self::Clear => "clear",
@@ -197,13 +228,29 @@ impl Deed {
         }
     }
 
+    /// What it says to OpenHands' agent.
+    pub(super) const fn said(&self) -> Option<&Item> {
+        if let Self::Say(said) = self {
+            Some(said)
+        } else {
+            None
+        }
+    }
+
     /// Canaries in it.
     pub(super) fn canaries(&self) -> usize {
         match self {
             Self::Add(items) => items.len(),
             Self::Metadata(pairs) => pairs.len(),
-            Self::Ask(..) | Self::Say(..) | Self::Title(_) | Self::Edit(..) => 1,
-            Self::Clear | Self::Remove(_) | Self::Active(_) | Self::Delete | Self::Look => 0,
+            Self::Ask(..) | Self::Say(_) | Self::Title(_) | Self::Edit(..) => 1,
+            Self::Alone(Errand::Ask | Errand::AskInPassing) => CANARIES_ALONE,
+            Self::Clear
+            | Self::Remove(_)
+            | Self::Forget(_)
+            | Self::Alone(Errand::Read | Errand::Delete)
+            | Self::Active(_)
+            | Self::Delete
+            | Self::Look => 0,
         }
     }
 }
@@ -232,10 +279,33 @@ impl Conversation {
             entries: Vec::new(),
             leaving: false,
             loose: false,
+            agent: Agent::default(),
             touched: true,
             large: false,
             step: 0,
         }
+    }
+
+    /// Whether something may still be answered that nobody waits for.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.loose || self.agent.is_busy
+    }
+
+    /// Whether a response can read what is there: calls of tools have no outputs here.
+    pub(super) fn is_readable(&self) -> bool {
+        let items = self.entries.iter().flat_map(|entry| &entry.items);
+        let mut there = items.filter(|item| item.presence != Presence::Gone);
+        !there.any(|item| item.kind == Kind::Call)
+    }
+
+    /// The canary of a question and the response that has answered it, where that may be deleted.
+    pub(super) fn responses(&self) -> impl Iterator<Item = (&str, u128)> {
+        self.entries.iter().filter_map(|entry| {
+            let answer = entry.answer.as_ref()?;
+            let told = answer.response?;
+            let is_done = answer.state == Answered::Yes && told.presence == Presence::There;
+            is_done.then_some((answer.item.canary.as_str(), told.id))
+        })
     }
 
     /// The items that are there as far as is known.
@@ -268,19 +338,16 @@ impl Conversation {
                 let answer = Answer {
                     item: answer.clone(),
                     state: Answered::Perhaps,
-                    apart: false,
+                    response: None,
                 };
                 self.enter(vec![question.clone()], Some(answer));
             }
-            Deed::Say(said, answer) => {
-                let answer = Answer {
-                    item: answer.clone(),
-                    state: Answered::Perhaps,
-                    apart: true,
-                };
-                self.enter(vec![said.clone()], Some(answer));
-                self.loose = true;
+            Deed::Say(said) => {
+                self.agent.said.insert(said.canary.clone());
+                (self.agent.is_busy, self.agent.is_asked) = (true, true);
+                self.enter(vec![said.clone()], None);
             }
+            Deed::Forget(canary) => self.set_presence(canary, Presence::Leaving),
             Deed::Title(title) => self.title.send(Some(title.clone())),
             Deed::Metadata(pairs) => self.metadata.send(pairs.clone()),
             Deed::Clear => self.section.send(None),
@@ -296,7 +363,7 @@ impl Conversation {
             }
             Deed::Active(active) => self.active.send(*active),
             Deed::Delete => self.leaving = true,
-            Deed::Look => {}
+            Deed::Look | Deed::Alone(_) => {}
         }
     }
 
@@ -315,14 +382,31 @@ impl Conversation {
             Outcome::Done(ids) => self.done(deed, ids),
             Outcome::Refused => self.refused(deed),
             Outcome::Broken { begun, ended } => {
-                if let Deed::Ask(said, _) | Deed::Say(said, _) = deed
+                if let Deed::Ask(question, _) = deed
                     && *begun
                 {
-                    // Nobody is told that what was said is answered.
-                    let answered = *ended && matches!(deed, Deed::Ask(..));
-                    self.asked(&said.canary, answered);
+                    self.asked(&question.canary, *ended);
                 }
             }
+        }
+    }
+
+    /// Notes which response answers a question.
+    pub(super) fn respond(&mut self, canary: &str, id: u128) {
+        if let Some(answer) = self.answer_to(canary) {
+            let presence = Presence::There;
+            answer.response = Some(Told { id, presence });
+        }
+    }
+
+    fn answer_to(&mut self, canary: &str) -> Option<&mut Answer> {
+        self.entry_of(canary)?.answer.as_mut()
+    }
+
+    fn set_presence(&mut self, canary: &str, presence: Presence) {
+        let answer = self.answer_to(canary);
+        if let Some(told) = answer.and_then(|answer| answer.response.as_mut()) {
+            told.presence = presence;
         }
     }
 
@@ -353,7 +437,8 @@ impl Conversation {
                 }
             }
             Deed::Ask(question, _) => self.asked(&question.canary, true),
-            Deed::Say(said, _) => self.asked(&said.canary, false),
+            Deed::Say(said) => self.asked(&said.canary, false),
+            Deed::Forget(canary) => self.set_presence(canary, Presence::Gone),
             Deed::Title(_) => self.title.acknowledge(),
             Deed::Metadata(_) => self.metadata.acknowledge(),
             Deed::Clear => {
@@ -371,14 +456,15 @@ impl Conversation {
                 }
             }
             Deed::Active(_) => self.active.acknowledge(),
-            Deed::Delete | Deed::Look => {}
+            Deed::Delete | Deed::Look | Deed::Alone(_) => {}
         }
     }
 
     fn refused(&mut self, deed: &Deed) {
         match deed {
             Deed::Add(items) => self.refuse(items.first()),
-            Deed::Ask(said, _) | Deed::Say(said, _) => self.refuse(Some(said)),
+            Deed::Ask(question, _) | Deed::Say(question) => self.refuse(Some(question)),
+            Deed::Forget(canary) => self.set_presence(canary, Presence::There),
             Deed::Title(_) => self.title.sent = None,
             Deed::Metadata(_) => self.metadata.sent = None,
             Deed::Clear => self.section.sent = None,
@@ -394,7 +480,7 @@ impl Conversation {
             }
             Deed::Active(_) => self.active.sent = None,
             Deed::Delete => self.leaving = false,
-            Deed::Look => {}
+            Deed::Look | Deed::Alone(_) => {}
         }
     }
 

@@ -14,11 +14,18 @@ use super::answers::{ids, is_good, is_stored, name};
 use super::calls::{Call, Caller, Reading, Request};
 use super::control::{Said, Socket};
 use super::dialect::{Dialect, Keys, Name, bits};
-use super::journal::{Conversation, Deed, Kind, Outcome};
+use super::journal::{Conversation, Deed, Errand, Kind, Outcome};
+use super::responses::{self, told};
+use super::said::said;
 use crate::http::{Answer, Asked, Client as Line};
 
 /// Conversations that a client keeps, about.
 const KEPT: usize = 10;
+
+/// How often a client asks without a conversation.
+const ALONE: f64 = 0.2;
+/// How often a client waits for what OpenHands' agent answers.
+const HEARD: f64 = 0.6;
 
 /// Conversations of a user who is erased, at least.
 const ERASED_MIN: usize = 3;
@@ -40,6 +47,8 @@ pub(super) struct Gone {
     pub(super) name: Name,
     /// One of its items.
     pub(super) item: Option<u128>,
+    /// One of its responses.
+    pub(super) response: Option<u128>,
     /// The receipt, where an operator was told it.
     pub(super) receipt: Option<String>,
     /// It was deleted since the last comparison.
@@ -74,6 +83,7 @@ pub(super) struct Client {
     /// Conversations that may have been made.
     pub(super) making: Vec<(Conversation, Vec<Deed>)>,
     pub(super) gone: Vec<Gone>,
+    pub(super) alone_responses: responses::Journal,
     pub(super) counts: Counts,
     /// Answers that should not have been.
     pub(super) wrong: Vec<String>,
@@ -127,8 +137,12 @@ pub(super) async fn perform(line: &mut Line, call: &Call, place: Place<'_>) -> C
         return Came::Asked(Asked::Broken(Vec::new()));
     }
     match call.deeds.first() {
-        Some(Deed::Delete) => place.moments.delete.notify_waiters(),
-        Some(Deed::Ask(..)) => place.moments.ask.notify_waiters(),
+        Some(Deed::Delete | Deed::Forget(_) | Deed::Alone(Errand::Delete)) => {
+            place.moments.delete.notify_waiters();
+        }
+        Some(Deed::Ask(..) | Deed::Say(_) | Deed::Alone(Errand::Ask | Errand::AskInPassing)) => {
+            place.moments.ask.notify_waiters();
+        }
         _ => {}
     }
     match call.reading {
@@ -183,6 +197,9 @@ impl Client {
         let count = self.conversations.len();
         let full = count >= KEPT;
         let fresh = if full { 0.02 } else { 0.3 };
+        if self.rng.random_bool(ALONE) {
+            return self.respond(lines).await;
+        }
         if count == 0 || self.rng.random_bool(fresh) {
             return self.create(lines).await;
         }
@@ -200,7 +217,7 @@ impl Client {
                 let delete = self.caller().delete(&conversation);
                 self.one(lines, conversation, delete).await
             }
-            18..30 if conversation.name.whole.is_some() && !conversation.loose => {
+            18..30 if conversation.name.whole.is_some() && !conversation.is_busy() => {
                 self.race(lines, conversation).await
             }
             _ => {
@@ -231,19 +248,31 @@ impl Client {
         };
         made.name = name;
         created(&mut made, &call.deeds, &outcome);
-        let broken = matches!(outcome, Outcome::Broken { .. });
-        if call.dialect != Dialect::Coze || broken {
-            self.conversations.push(made);
-            return if broken {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            };
-        }
-        let look = self.caller().newest();
-        let (made, flow) = self.look_up(lines, made, &look).await;
+        let flow = if matches!(outcome, Outcome::Broken { .. }) {
+            ControlFlow::Break(())
+        } else if call.dialect == Dialect::Coze {
+            let look = self.caller().newest();
+            let flow;
+            (made, flow) = self.look_up(lines, made, &look).await;
+            flow
+        } else {
+            self.maybe_hear(lines, &mut made, &call).await
+        };
         self.conversations.push(made);
         flow
+    }
+
+    /// Waits now and then for the answer to what was said.
+    async fn maybe_hear(
+        &mut self,
+        lines: &mut Lines<'_>,
+        of: &mut Conversation,
+        call: &Call,
+    ) -> ControlFlow<()> {
+        match said(call).filter(|_| self.rng.random_bool(HEARD)) {
+            Some(canary) => self.hear_out(lines, of, &canary).await,
+            None => ControlFlow::Continue(()),
+        }
     }
 
     /// Finds all bits of an id, where the list has them still.
@@ -283,7 +312,10 @@ impl Client {
         let mut conversation = self.sent(conversation, &[&call]);
         let came = perform(&mut line, &call, lines.place).await;
         lines.give(line, &came);
-        let flow = self.learn(&mut conversation, &call, &came);
+        let mut flow = self.learn(&mut conversation, &call, &came);
+        if flow.is_continue() && is_good(call.dialect, &came) {
+            flow = self.maybe_hear(lines, &mut conversation, &call).await;
+        }
         self.put_back(conversation, &[(&call, &came)]);
         flow
     }
@@ -318,10 +350,10 @@ impl Client {
         let number = self.rng.random_range(0..5);
         let mut caller = self.caller();
         match number {
-            0 => (caller.ask(Some(of)), caller.delete(of)),
+            0 => (caller.question(of), caller.delete(of)),
             1 => (caller.append(of), caller.delete(of)),
             2 => (caller.append(of), caller.append(of)),
-            3 => (caller.ask(Some(of)), caller.ask(Some(of))),
+            3 => (caller.question(of), caller.question(of)),
             _ => (caller.change(of), caller.delete(of)),
         }
     }
@@ -345,6 +377,12 @@ impl Client {
         conversation.loose |= matches!(came, Came::Left);
         for deed in &call.deeds {
             conversation.learn(deed, &outcome);
+        }
+        if let (Some(Deed::Ask(question, _)), Dialect::OpenAi) = (call.deeds.first(), call.dialect)
+            && !matches!(outcome, Outcome::Refused)
+            && let Some(id) = told(responses::body(came))
+        {
+            conversation.respond(&question.canary, id);
         }
         match (&outcome, came) {
             (Outcome::Broken { .. }, Came::Asked(Asked::Broken(_))) => ControlFlow::Break(()),
@@ -376,13 +414,14 @@ impl Client {
         self.gone.push(Gone {
             name: conversation.name,
             item: messages.find_map(|item| item.id),
+            response: conversation.responses().map(|(_, id)| id).next(),
             receipt,
             fresh: true,
         });
     }
 
     /// Reads an answer, and counts it.
-    fn outcome(&mut self, call: &Call, came: &Came) -> Outcome {
+    pub(super) fn outcome(&mut self, call: &Call, came: &Came) -> Outcome {
         let whole = match came {
             Came::Left => {
                 return Outcome::Broken {
@@ -410,6 +449,8 @@ impl Client {
             *self.counts.acknowledged.entry(name).or_default() += 1;
             return Outcome::Done(ids(call, &whole.body));
         }
+        // Whoever has deleted the conversation meanwhile may have been killed before that was done.
+        let is_unknown = call.dialect == Dialect::OpenAi && whole.status == 404;
         // A stream has begun before it tells of a failure.
         let asked = matches!(call.deeds.first(), Some(Deed::Ask(..)));
         if !call.may_fail {
@@ -423,9 +464,9 @@ impl Client {
                 whole.status
             ));
         }
-        if asked && whole.status == 200 {
+        if asked && (whole.status == 200 || is_unknown) {
             return Outcome::Broken {
-                begun: true,
+                begun: whole.status == 200,
                 ended: false,
             };
         }

@@ -17,7 +17,9 @@ mod operator;
 mod plant;
 mod read;
 mod report;
+mod responses;
 mod run;
+mod said;
 mod verify;
 
 use std::process::Command;

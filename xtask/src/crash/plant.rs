@@ -72,6 +72,16 @@ const PLANTS: &[&[Plant]] = &[
             seen: ["app app-", "was acknowledged and is not there"],
             damage: lose_an_app,
         },
+        Plant {
+            name: "a lost response is seen",
+            seen: ["response resp_", "was acknowledged and is not there"],
+            damage: lose_a_response,
+        },
+        Plant {
+            name: "a deleted response that is back is seen",
+            seen: ["response resp_", "was deleted: "],
+            damage: bring_a_response_back,
+        },
     ],
 ];
 
@@ -144,6 +154,8 @@ fn lacking(run: &mut Run) -> anyhow::Result<()> {
     key(run, true)?;
     key(run, false)?;
     app(run)?;
+    let (lost, _) = responses(run, None)?;
+    responses(run, Some(lost))?;
     Ok(())
 }
 
@@ -230,6 +242,39 @@ fn deleted(run: &Run) -> anyhow::Result<(&Conversation, u128)> {
         Some((client.conversations.first()?, gone))
     });
     both.context("nobody has deleted anything")
+}
+
+/// The ids of two responses of the same client that stand alone: one that there is, but for this one, and one
+/// that was deleted.
+fn responses(run: &Run, but: Option<u128>) -> anyhow::Result<(u128, u128)> {
+    let both = run.clients.iter().find_map(|client| {
+        let journal = &client.alone_responses;
+        let mut living = journal.replies.iter().filter_map(|reply| reply.id);
+        let gone = journal.absent.iter().find(|absent| absent.is_deleted)?;
+        Some((living.find(|id| Some(*id) != but)?, gone.id))
+    });
+    both.context("nobody has deleted a response and has another")
+}
+
+fn lose_a_response(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let (living, _) = responses(run, None)?;
+    let lose = "DELETE FROM conversations WHERE id = ?1";
+    change(db, lose, params![living.to_be_bytes()])
+}
+
+/// The turn of one response under the id of another, without what is sealed.
+const COPY_TURN: &str = "\
+    INSERT INTO turns (project, conversation, id, app, owner, state, started_at, finished_at, input_tokens, \
+        cached_tokens, output_tokens, reasoning_tokens, first_seq, output_seq, end_seq) \
+    SELECT project, ?2, ?2, app, owner, state, started_at, finished_at, input_tokens, cached_tokens, \
+        output_tokens, reasoning_tokens, first_seq, output_seq, end_seq FROM turns WHERE id = ?1";
+
+fn bring_a_response_back(db: &Connection, run: &mut Run) -> anyhow::Result<()> {
+    let (lost, _) = responses(run, None)?;
+    let (living, gone) = responses(run, Some(lost))?;
+    let ids = params![living.to_be_bytes(), gone.to_be_bytes()];
+    change(db, COPY, ids)?;
+    change(db, COPY_TURN, ids)
 }
 
 fn invent_one(db: &Connection, run: &mut Run) -> anyhow::Result<()> {

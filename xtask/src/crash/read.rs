@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::dialect::{Dialect, Keys, Name, bits, decimal};
 use super::journal::{Kind, Pairs};
+use super::responses;
 use crate::http::{Asked, Client};
 
 /// How a dialect tells an item from others.
@@ -52,6 +53,15 @@ pub(super) struct Seen {
     pub(super) openhands: Vec<Row>,
 }
 
+/// A response as OpenAI shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Replied {
+    pub(super) status: u16,
+    pub(super) object: Value,
+    /// What was asked; nothing, if it is not there.
+    pub(super) input: Vec<Row>,
+}
+
 /// A person's lists of conversations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
@@ -83,7 +93,7 @@ fn truth(value: &Value, name: &str) -> bool {
     value.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn pairs(value: Option<&Value>) -> Pairs {
+pub(super) fn pairs(value: Option<&Value>) -> Pairs {
     let pairs = value.and_then(Value::as_object).into_iter().flatten();
     pairs
         .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
@@ -231,7 +241,7 @@ impl<'a> Reader<'a> {
             let of = name.prefixed();
             let path = format!("/v1/conversations/{of}/items?order=asc&limit=100{after}");
             let page = self.get(Dialect::OpenAi, &path).await?;
-            found.extend(rows(&page, "data")?.iter().map(openai_row));
+            found.extend(rows(&page, "data")?.iter().map(row));
             if !truth(&page, "has_more") {
                 return Ok(found);
             }
@@ -279,7 +289,12 @@ impl<'a> Reader<'a> {
                 let args = event.get("args").unwrap_or_default();
                 found.push(match event.get("action").and_then(Value::as_str) {
                     Some("message") => row(speaker(event, "source"), text(args, "content")),
-                    _ => row(Kind::Event, text(args, "command")),
+                    Some("run") => row(Kind::Event, text(args, "command")),
+                    Some(action) => row(Kind::Event, action.to_owned()),
+                    None => {
+                        let extras = event.get("extras").unwrap_or_default();
+                        row(Kind::Event, text(extras, "agent_state"))
+                    }
                 });
             }
             if !truth(&page, "has_more") {
@@ -321,6 +336,54 @@ impl<'a> Reader<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A response, and what was asked.
+    pub(super) async fn reply(&mut self, id: u128) -> anyhow::Result<Replied> {
+        let path = format!("/v1/responses/{}", responses::text(id));
+        let (status, object) = self.ask(Dialect::OpenAi, "GET", &path, None).await?;
+        let mut input = Vec::new();
+        if status == 200 {
+            let path = format!("{path}/input_items?order=asc&limit=100");
+            let page = self.get(Dialect::OpenAi, &path).await?;
+            input.extend(rows(&page, "data")?.iter().map(row));
+        }
+        Ok(Replied {
+            status,
+            object,
+            input,
+        })
+    }
+
+    /// The person's responses that were made after this one.
+    pub(super) async fn replies(&mut self, since: u128) -> anyhow::Result<Vec<Value>> {
+        let mut found: Vec<Value> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/responses?order=desc&limit=100{after}");
+            let page = self.get(Dialect::OpenAi, &path).await?;
+            let made = |row: &&Value| bits(&text(row, "id")).unwrap_or_default();
+            let wanted = |row: &&Value| made(row) > since;
+            let data = rows(&page, "data")?;
+            found.extend(data.iter().filter(wanted).cloned());
+            if !truth(&page, "has_more") || !data.iter().all(|row| wanted(&row)) {
+                return Ok(found);
+            }
+            after = format!("&after={}", text(&page, "last_id"));
+        }
+    }
+
+    /// What is still told of a response that must not be there.
+    pub(super) async fn reply_remains(&mut self, id: u128) -> anyhow::Result<Vec<String>> {
+        let path = format!("/v1/responses/{}", responses::text(id));
+        let mut remains = Vec::new();
+        for path in [path.clone(), format!("{path}/input_items")] {
+            let (status, answer) = self.ask(Dialect::OpenAi, "GET", &path, None).await?;
+            if status != 404 {
+                remains.push(format!("{path} answers {status} {answer}"));
+            }
+        }
+        Ok(remains)
     }
 
     /// The dialects that still know a conversation that is deleted, or an item of it.
@@ -380,7 +443,7 @@ fn speaker(row: &Value, name: &str) -> Kind {
     }
 }
 
-fn openai_row(item: &Value) -> Row {
+pub(super) fn row(item: &Value) -> Row {
     let id = bits(&text(item, "id")).map_or(RowId::None, RowId::Whole);
     if text(item, "type") != "message" {
         let text = text(item, "arguments");

@@ -28,6 +28,7 @@ impl Report {
         self.verdict.sought += verdict.sought;
         self.verdict.made += verdict.made;
         self.verdict.interrupted += verdict.interrupted;
+        self.verdict.replies += verdict.replies;
     }
 
     /// One line.
@@ -59,7 +60,8 @@ impl Report {
              acknowledged   {}\n\
              unknown        {} calls, {} of them operators', {} of them answers that had begun; {} creates \
              were done, {} turns were interrupted\n\
-             compared       {} conversations in four dialects, {} deleted ones by their ids\n\
+             compared       {} conversations in four dialects, {} responses without one, {} deleted ones by \
+             their ids\n\
              canaries       {} written; in the last search {living} of what lives and {gone} of what \
              does not; {} bytes searched\n",
             self.kills,
@@ -72,6 +74,7 @@ impl Report {
             self.verdict.made,
             self.verdict.interrupted,
             self.verdict.compared,
+            self.verdict.replies,
             self.verdict.sought,
             counts.canaries,
             self.searched,

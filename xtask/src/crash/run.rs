@@ -17,6 +17,7 @@ use super::dialect::{Dialect, Keys};
 use super::load::{Client, Counts, Moments};
 use super::operator::Operator;
 use super::report::{Report, sum};
+use super::responses;
 use super::verify::{Depth, Verdict, living, verify};
 use super::{Canaries, Options};
 use crate::conformance::{PROFILE, Server};
@@ -413,6 +414,7 @@ fn clients(server: &Server, rng: &mut StdRng) -> anyhow::Result<Vec<Client>> {
         conversations: Vec::new(),
         making: Vec::new(),
         gone: Vec::new(),
+        alone_responses: responses::Journal::default(),
         counts: Counts::default(),
         wrong: Vec::new(),
     };

@@ -15,9 +15,10 @@ use super::dialect::{Dialect, Keys, Name};
 use super::journal::{Answered, Conversation, Deed, Outcome};
 use super::load::{Client, created};
 use super::read::{Lists, Reader, Seen};
+use super::responses;
 
 /// Share of what nobody has touched that is compared nevertheless.
-const SAMPLE: f64 = 0.1;
+pub(super) const SAMPLE: f64 = 0.1;
 /// Earlier deletes that each client looks for by their ids, beside its newest.
 const EARLIER: usize = 2;
 
@@ -45,6 +46,8 @@ pub(super) struct Verdict {
     pub(super) made: u64,
     /// Turns that were interrupted.
     pub(super) interrupted: u64,
+    /// Responses that stand alone and were read.
+    pub(super) replies: u64,
 }
 
 impl Verdict {
@@ -54,6 +57,7 @@ impl Verdict {
         self.sought += other.sought;
         self.made += other.made;
         self.interrupted += other.interrupted;
+        self.replies += other.replies;
     }
 }
 
@@ -75,6 +79,7 @@ pub(super) async fn verify(
         let found = reader.lists().await?;
         agree(*user, &found, &mut verdict.wrong);
         adopt(*user, &mut clients, &mut reader, &found, &mut verdict).await?;
+        responses::adopt(*user, &mut clients, &mut reader, &mut verdict, depth).await?;
         lists.insert(*user, found);
     }
     let lists = Arc::new(lists);
@@ -90,7 +95,32 @@ pub(super) async fn verify(
         clients.push(client);
     }
     clients.sort_by_key(|client| client.number);
+    if depth == Depth::Everything {
+        verdict.wrong.extend(receipts(&clients, socket).await);
+    }
     Ok((clients, verdict))
+}
+
+/// Everything that was deleted has a receipt. There may be more of them: an order on the command line that was
+/// killed may have erased what nobody knew yet.
+async fn receipts(clients: &[Client], socket: &Socket) -> Option<String> {
+    let gone = clients.iter().map(|client| {
+        let absent = client.alone_responses.absent.iter();
+        client.gone.len() + absent.filter(|absent| absent.is_deleted).count()
+    });
+    let gone: usize = gone.sum();
+    match socket.order(&Order::ListReceipts, &Notify::new()).await {
+        Said::Done(text) if text.lines().count() >= gone => None,
+        Said::Done(text) => {
+            let count = text.lines().count();
+            Some(format!(
+                "{gone} were deleted, and there are {count} receipts"
+            ))
+        }
+        said @ (Said::Refused(_) | Said::Unheard | Said::Unknown) => {
+            Some(format!("the list of receipts is answered {said:?}"))
+        }
+    }
 }
 
 /// All dialects list the same, each once.
@@ -184,11 +214,13 @@ fn canaries(seen: &Seen) -> BTreeSet<String> {
 fn wrote(deeds: &[Deed], canaries: &BTreeSet<String>) -> bool {
     deeds.iter().any(|deed| match deed {
         Deed::Add(items) => items.iter().any(|item| canaries.contains(&item.canary)),
-        Deed::Ask(said, _) | Deed::Say(said, _) => canaries.contains(&said.canary),
+        Deed::Ask(question, _) | Deed::Say(question) => canaries.contains(&question.canary),
         Deed::Metadata(pairs) => pairs.values().any(|value| canaries.contains(value)),
         Deed::Title(title) => canaries.contains(title),
         Deed::Clear
         | Deed::Remove(_)
+        | Deed::Forget(_)
+        | Deed::Alone(_)
         | Deed::Edit(..)
         | Deed::Active(_)
         | Deed::Delete
@@ -232,7 +264,9 @@ async fn compare(
             let before = failed(&conversation);
             match reader.conversation(conversation.name).await {
                 Ok(seen) => {
-                    let found = check(&mut conversation, &seen);
+                    let mut found = check(&mut conversation, &seen);
+                    let told = responses::compare_told(&mut conversation, &mut reader);
+                    found.extend(told.await?);
                     let found = found.into_iter().map(|what| format!("{label}: {what}"));
                     verdict.wrong.extend(found);
                 }
@@ -249,7 +283,9 @@ async fn compare(
             .wrong
             .push(format!("{decimal} was deleted and is listed"));
     }
+    responses::compare(&mut client, &mut reader, &mut verdict, depth).await?;
     seek(&mut client, &mut reader, &socket, &mut verdict, depth).await?;
+    responses::seek(&mut client, &mut reader, &mut verdict, depth).await?;
     Ok((client, verdict))
 }
 
@@ -295,7 +331,11 @@ async fn seek(
         };
         gone.fresh = false;
         verdict.sought += 1;
-        for remains in reader.remains(gone.name, gone.item).await? {
+        let mut remains = reader.remains(gone.name, gone.item).await?;
+        if let Some(response) = gone.response {
+            remains.extend(reader.reply_remains(response).await?);
+        }
+        for remains in remains {
             let decimal = gone.name.decimal;
             verdict
                 .wrong

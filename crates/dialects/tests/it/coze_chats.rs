@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, TestApp};
@@ -295,7 +294,7 @@ async fn a_chat_is_found_in_its_own_conversation_alone() {
 }
 
 async fn telling() -> TestApp {
-    TestApp::with_model(Arc::new(Answering(Telling))).await
+    TestApp::with_model(Arc::new(Telling)).await
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use http::{Request, StatusCode};
 use parlance_domain::{
     Conversation, ConversationQuery, Cursor, Id, Order, Principal, Realm, Sort, User,
 };
-use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, TestApp};
@@ -224,7 +223,7 @@ async fn a_question_is_answered_though_nobody_listens_any_more() {
 
 #[tokio::test]
 async fn a_model_that_breaks_off_fails_the_run() {
-    let app = TestApp::with_model(Arc::new(Answering(Stumbling::Breaks))).await;
+    let app = TestApp::with_model(Arc::new(Stumbling::Breaks)).await;
     let stream = ask(&app, "streaming", "").await;
     assert_eq!(stream.status, StatusCode::OK);
     let events = events(&stream);

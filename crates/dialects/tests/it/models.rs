@@ -6,10 +6,9 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use parlance_domain::Usage;
 use parlance_domain::upstream::{
-    FinishReason, ModelError, ModelEvent, ModelMessage, ModelPart, ModelRequest, ModelStream,
-    RefusalText,
+    FinishReason, Model, ModelError, ModelEvent, ModelMessage, ModelPart, ModelRequest,
+    ModelStream, RefusalText,
 };
-use parlance_testkit::answering::{Answer, Answering};
 use tokio::sync::Notify;
 
 use crate::app::TestApp;
@@ -22,7 +21,7 @@ pub(crate) enum Stumbling {
 }
 
 #[async_trait]
-impl Answer for Stumbling {
+impl Model for Stumbling {
     async fn answer(&self, _request: ModelRequest) -> Result<ModelStream, ModelError> {
         let words = ["Well, ", "well"].map(|word| Ok(ModelEvent::Text(word.to_owned())));
         let words = stream::iter(words);
@@ -45,7 +44,7 @@ impl Answer for Stumbling {
 pub(crate) async fn waiting() -> (TestApp, Arc<Notify>) {
     let go_on = Arc::new(Notify::new());
     let model = Stumbling::Waits(Arc::clone(&go_on));
-    let app = TestApp::with_model(Arc::new(Answering(model))).await;
+    let app = TestApp::with_model(Arc::new(model)).await;
     (app, go_on)
 }
 
@@ -54,7 +53,7 @@ pub(crate) async fn waiting() -> (TestApp, Arc<Notify>) {
 pub(crate) struct Scripted;
 
 #[async_trait]
-impl Answer for Scripted {
+impl Model for Scripted {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         if said_last(&request) == "Fail." {
             let said = Some(RefusalText {
@@ -84,7 +83,7 @@ impl Answer for Scripted {
 pub(crate) struct Telling;
 
 #[async_trait]
-impl Answer for Telling {
+impl Model for Telling {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let instructions = request.instructions.iter().cloned();
         let read = instructions.chain(request.messages.iter().map(text));
@@ -97,7 +96,7 @@ impl Answer for Telling {
 pub(crate) struct Patient(pub(crate) Arc<Notify>);
 
 #[async_trait]
-impl Answer for Patient {
+impl Model for Patient {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         let go_on = Arc::clone(&self.0);
         let told = Telling.answer(request).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use parlance_domain::{ConversationRef, Id, Ref};
-use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -137,7 +136,7 @@ async fn what_is_said_meanwhile_is_answered_afterwards_and_once() {
 #[tokio::test]
 async fn the_model_reads_what_waits_behind_the_answer_that_was_given_meanwhile() {
     let go_on = Arc::new(Notify::new());
-    let app = TestApp::with_model(Arc::new(Answering(Patient(Arc::clone(&go_on))))).await;
+    let app = TestApp::with_model(Arc::new(Patient(Arc::clone(&go_on)))).await;
     let id = create(&app, &json!({"initial_user_msg": "One"})).await;
     say(&app, &id, "Two").await;
     say(&app, &id, "Three").await;
@@ -160,7 +159,7 @@ async fn the_model_reads_what_waits_behind_the_answer_that_was_given_meanwhile()
 
 #[tokio::test]
 async fn many_at_once_are_all_read_and_none_is_answered_twice() {
-    let app = TestApp::with_model(Arc::new(Answering(Telling))).await;
+    let app = TestApp::with_model(Arc::new(Telling)).await;
     let id = create(&app, &json!({})).await;
     let texts: Vec<String> = (0..20).map(|number| format!("n{number}")).collect();
     let said = texts.iter().map(|text| say(&app, &id, text));
@@ -270,7 +269,7 @@ async fn nothing_is_answered_in_a_deleted_conversation() {
 
 #[tokio::test]
 async fn an_agent_that_fails_says_why_and_answers_the_next_message() {
-    let app = TestApp::with_model(Arc::new(Answering(Scripted))).await;
+    let app = TestApp::with_model(Arc::new(Scripted)).await;
     let id = create(&app, &json!({"initial_user_msg": "Fail."})).await;
     app.settle().await;
     say(&app, &id, "And now?").await;
@@ -286,7 +285,7 @@ async fn an_agent_that_fails_says_why_and_answers_the_next_message() {
         "awaiting_user_input",
     ];
     assert_eq!(told(&app, &id).await, expected);
-    let app = TestApp::with_model(Arc::new(Answering(Stumbling::Breaks))).await;
+    let app = TestApp::with_model(Arc::new(Stumbling::Breaks)).await;
     let id = create(&app, &json!({"initial_user_msg": "One"})).await;
     app.settle().await;
     let last = [
@@ -298,7 +297,7 @@ async fn an_agent_that_fails_says_why_and_answers_the_next_message() {
 
 #[tokio::test]
 async fn the_conversations_own_instructions_are_read_with_every_message() {
-    let app = TestApp::with_model(Arc::new(Answering(Telling))).await;
+    let app = TestApp::with_model(Arc::new(Telling)).await;
     let own = json!({"conversation_instructions": "Be brief.", "initial_user_msg": "One"});
     let id = create(&app, &own).await;
     app.settle().await;

@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use http::{Method, Request};
 use parlance_domain::upstream::{ModelMessage, ModelPart, ToolChoice};
 use parlance_domain::{Order, Principal, Role, TurnQuery, User};
-use parlance_testkit::answering::Answering;
 use serde_json::{Value, json};
 
 use crate::app::{Answer, TestApp};
@@ -55,7 +54,7 @@ struct Stage {
 impl Stage {
     async fn new() -> Self {
         let model = Directed::default();
-        let app = TestApp::with_model(Arc::new(Answering(model.clone()))).await;
+        let app = TestApp::with_model(Arc::new(model.clone())).await;
         Self { app, model }
     }
 

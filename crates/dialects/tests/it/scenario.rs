@@ -32,7 +32,6 @@ use std::time::Duration;
 use axum::body::Body;
 use http::Request;
 use parlance_domain::upstream::Model;
-use parlance_testkit::answering::Answering;
 
 use crate::app::{Answer, TestApp};
 use crate::{models, script};
@@ -45,9 +44,9 @@ async fn every_scenario_is_answered_byte_for_byte() {
     for file in files {
         let expected = std::fs::read_to_string(&file).expect("a readable scenario");
         let model: Arc<dyn Model> = if file.ends_with("turn.http") {
-            Arc::new(Answering(models::Scripted))
+            Arc::new(models::Scripted)
         } else {
-            Arc::new(Answering(script::Directed::default()))
+            Arc::new(script::Directed::default())
         };
         let app = TestApp::with_model(model).await;
         let actual = replay(&app, &expected).await;

@@ -10,11 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use parlance_domain::upstream::{
-    FinishReason, ModelError, ModelEvent, ModelMessage, ModelPart, ModelRequest, ModelStream,
-    RefusalText,
+    FinishReason, Model, ModelError, ModelEvent, ModelMessage, ModelPart, ModelRequest,
+    ModelStream, RefusalText,
 };
 use parlance_domain::{Role, Usage};
-use parlance_testkit::answering::Answer;
 use parlance_upstream::Echo;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -115,7 +114,7 @@ impl Directed {
 }
 
 #[async_trait]
-impl Answer for Directed {
+impl Model for Directed {
     async fn answer(&self, request: ModelRequest) -> Result<ModelStream, ModelError> {
         self.asked.lock().unwrap().push(request.clone());
         let said = request
@@ -139,7 +138,7 @@ impl Answer for Directed {
             .as_deref()
             .and_then(|said| said.strip_prefix("script: "));
         let Some(script) = script.filter(|_| !after_tools) else {
-            return parlance_domain::upstream::Model::answer(&Echo, request).await;
+            return Echo.answer(request).await;
         };
         let steps: Vec<Step> = serde_json::from_str(script).expect("a script");
         let this = self.clone();

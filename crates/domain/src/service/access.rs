@@ -44,11 +44,14 @@ impl Access {
     }
 }
 
+/// All apps of a project.
+type Apps = Arc<[Arc<App>]>;
+
 #[derive(Default)]
 pub(super) struct Cache {
     known: RwLock<BTreeMap<KeyDigest, (Instant, Arc<Access>)>>,
     /// The apps of projects in which one was looked for by its name.
-    apps: RwLock<BTreeMap<ProjectId, (Instant, Arc<[Arc<App>]>)>>,
+    apps: RwLock<BTreeMap<ProjectId, (Instant, Apps)>>,
 }
 
 impl Cache {
@@ -66,13 +69,13 @@ impl Cache {
         known.insert(digest, (Instant::now(), access));
     }
 
-    fn apps(&self, project: ProjectId) -> Option<Arc<[Arc<App>]>> {
+    fn apps(&self, project: ProjectId) -> Option<Apps> {
         let known = self.apps.read().unwrap_or_else(PoisonError::into_inner);
         let (since, apps) = known.get(&project)?;
         (since.elapsed() < BELIEVED).then(|| Arc::clone(apps))
     }
 
-    fn put_apps(&self, project: ProjectId, apps: Arc<[Arc<App>]>) {
+    fn put_apps(&self, project: ProjectId, apps: Apps) {
         let mut known = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED_MAX {
             known.clear();
@@ -156,12 +159,12 @@ impl Service {
     }
 
     /// The apps of a project, as they were a moment ago.
-    async fn known_apps(&self, project: ProjectId) -> Result<Arc<[Arc<App>]>, Error> {
+    async fn known_apps(&self, project: ProjectId) -> Result<Apps, Error> {
         if let Some(apps) = self.inner.access.apps(project) {
             return Ok(apps);
         }
         let apps = self.store().apps(project).await.map_err(fault)?;
-        let apps: Arc<[Arc<App>]> = apps.into_iter().map(Arc::new).collect();
+        let apps: Apps = apps.into_iter().map(Arc::new).collect();
         self.inner.access.put_apps(project, Arc::clone(&apps));
         Ok(apps)
     }

@@ -34,7 +34,7 @@ pub use items::{Appended, ItemDraft};
 pub use models::{Chosen, ModelEntry};
 pub use receipts::LogExport;
 pub use turns::{
-    Begun, Closing, Half, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent,
+    Begun, Closing, Half, ItemName, OutputKind, Overflow, PieceKind, TurnDraft, TurnEnd, TurnEvent,
     TurnStream, TurnTarget,
 };
 

@@ -12,20 +12,19 @@ use parlance_domain::receipt_log::{Anchor, Verified, Vouched, verify};
 use parlance_domain::service::Ports;
 use parlance_domain::store::{Batch, Store, Write};
 use parlance_domain::tasks::Tasks;
-use parlance_domain::upstream::{ModelError, ModelRequest, ModelStream};
+use parlance_domain::upstream::{Model, ModelError, ModelRequest, ModelStream};
 use parlance_domain::{
     Clock, ConversationId, IdSource, NewConversation, NewItem, Service, Settings,
 };
 use parlance_store::{Memory, Options, Sqlite};
 use parlance_testkit::ManualClock;
-use parlance_testkit::answering::{Answer, Answering};
 use parlance_testkit::samples::{self, app, conversation, notary, principal};
 
 /// No test here asks it anything.
 struct Silent;
 
 #[async_trait]
-impl Answer for Silent {
+impl Model for Silent {
     async fn answer(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
         Err(ModelError::Down(None))
     }
@@ -67,7 +66,7 @@ impl Shared {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let ports = Ports {
             store: Arc::clone(&self.store),
-            model: Arc::new(Answering(Silent)),
+            model: Arc::new(Silent),
             ids: Arc::new(IdSource::new(Arc::clone(&clock), [process; 32])),
             clock,
             tasks: Tasks::default(),

@@ -358,10 +358,10 @@ async fn items_that_others_add_meanwhile_leave_an_answer_the_ids_that_it_was_ann
     let of = stage.conversation().await;
     let answer = stage.answer();
     let mut draft = stage.draft(TurnTarget::Existing(of.into()), "one");
-    draft.item_name = |kind, id| {
+    draft.item_name = Some(|kind, id| {
         assert_eq!(*kind, ItemKind::Message(Role::Assistant));
         format!("msg_{}", id.hex())
-    };
+    });
     let started = stage.service.start_turn(&stage.who, draft).await;
     let mut stream = started.unwrap();
     say(&answer, "1");

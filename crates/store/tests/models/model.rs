@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use parlance_domain::upstream::{ModelError, ModelEvent, ModelRequest, ModelStream};
-use parlance_testkit::answering::Answer;
+use parlance_domain::upstream::{Model, ModelError, ModelEvent, ModelRequest, ModelStream};
 use shuttle::rand::Rng;
 
 /// What it does.
@@ -40,7 +39,7 @@ impl Script {
 }
 
 #[async_trait]
-impl Answer for Script {
+impl Model for Script {
     async fn answer(&self, _: ModelRequest) -> Result<ModelStream, ModelError> {
         let word = |word: &str| Ok(ModelEvent::Text(word.to_owned()));
         let script = self.chosen();

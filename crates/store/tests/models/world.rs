@@ -14,7 +14,6 @@ use parlance_domain::service::{
 };
 use parlance_domain::tasks::Tasks;
 use parlance_domain::{Conflict, Error, Fault, Noun, Service, Settings};
-use parlance_testkit::answering::Answering;
 use parlance_testkit::explore::{Plan, explore};
 use parlance_testkit::{ManualClock, samples};
 use shuttle::future::{JoinHandle, block_on, spawn};
@@ -80,7 +79,7 @@ impl World {
         };
         let ports = Ports {
             store: Arc::new(store.clone()),
-            model: Arc::new(Answering(script)),
+            model: Arc::new(script),
             ids: Arc::new(samples::ids(Arc::<ManualClock>::clone(&clock))),
             clock,
             tasks: Tasks::default(),

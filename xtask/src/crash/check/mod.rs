@@ -1,5 +1,9 @@
 //! Compares what a server has with what its clients were told. What was unknown is known afterwards.
 
+mod events;
+
+pub(super) use events::{BEGINS, ENDS};
+
 use std::collections::BTreeMap;
 
 use crate::crash::canary;
@@ -8,9 +12,6 @@ use crate::crash::journal::{
     Answered, Cell, Conversation, Entry, Item, Kind, Known, Pairs, Presence,
 };
 use crate::crash::read::{Row, RowId, Seen, in_decimal};
-
-/// The numbers of the events that OpenHands makes itself when a conversation begins with a message.
-const OPENING: &[u64] = &[0, 1, 3];
 
 /// Where an item is in the journal: its entry, and its place there; none for the answer.
 type Slot = (usize, Option<usize>);
@@ -34,6 +35,8 @@ pub(super) fn check(of: &mut Conversation, seen: &Seen) -> Vec<String> {
         );
     }
     wrong.extend(turns(of, seen));
+    wrong.extend(events::check(of, &seen.openhands));
+    wrong.extend(same(&all));
     of.entries.retain(|entry| entry.known != Known::Refused);
     (of.touched, of.loose) = (false, false);
     wrong
@@ -90,7 +93,7 @@ fn turns(of: &Conversation, seen: &Seen) -> Vec<String> {
         };
         let answer = of.entries.iter().find(asked);
         let answer = answer.and_then(|entry| entry.answer.as_ref());
-        let failed = answer.is_some_and(|answer| answer.state == Answered::Failed && !answer.apart);
+        let failed = answer.is_some_and(|answer| answer.state == Answered::Failed);
         failed != message.failed
     });
     wrong
@@ -102,6 +105,22 @@ fn turns(of: &Conversation, seen: &Seen) -> Vec<String> {
             };
             format!("the turn of {} {is}", brief(&message.query))
         })
+        .collect()
+}
+
+/// What user and assistant have said is the same in all dialects, in the same order.
+fn same(all: &[(Dialect, &[Row])]) -> Vec<String> {
+    let spoken = |rows: &[Row]| -> Vec<(Kind, String)> {
+        let spoken = |row: &&Row| matches!(row.kind, Kind::User | Kind::Assistant);
+        let rows = rows.iter().filter(spoken);
+        rows.map(|row| (row.kind, row.text.clone())).collect()
+    };
+    let mut rest = all.iter().map(|(dialect, rows)| (dialect, spoken(rows)));
+    let Some((_, first)) = rest.next() else {
+        return Vec::new();
+    };
+    rest.filter(|(_, rows)| *rows != first)
+        .map(|(dialect, _)| format!("{} and OpenAI tell another dialogue", dialect.name()))
         .collect()
 }
 
@@ -136,22 +155,14 @@ impl<'a> Comparison<'a> {
 
     fn run(mut self, rows: &[Row]) -> Vec<String> {
         self.rising(rows);
-        let mut events = Vec::new();
         let mut last: Option<Slot> = None;
         for row in rows {
-            match (canary::within(&row.text), row.id) {
-                (None, RowId::Number(number)) if row.kind == Kind::Event => events.push(number),
-                _ => {
-                    let slot = self.row(row);
-                    self.order(last, slot);
-                    last = slot.filter(|(_, place)| place.is_some()).or(last);
-                }
+            if events::is_agents(self.of, row) || events::is_own(row) {
+                continue;
             }
-        }
-        let opened = self.dialect == Dialect::OpenHands && self.of.maker == Dialect::OpenHands;
-        // More of them tell of the agent's states, turn by turn.
-        if opened && !events.starts_with(OPENING) {
-            self.wrong.push(format!("its own events are {events:?}"));
+            let slot = self.row(row);
+            self.order(last, slot);
+            last = slot.filter(|(_, place)| place.is_some()).or(last);
         }
         for at in 0..self.of.entries.len() {
             self.entry(at);
@@ -166,7 +177,9 @@ impl<'a> Comparison<'a> {
             RowId::Decimal(number) | RowId::Number(number) => Some(u128::from(number)),
             RowId::None => None,
         };
-        let numbers: Vec<u128> = rows.iter().filter_map(number).collect();
+        // An answer of the agent's beside which something was said has another id in OpenAI's dialect.
+        let all = rows.iter().filter(|row| !events::is_agents(self.of, row));
+        let numbers: Vec<u128> = all.filter_map(number).collect();
         if !numbers.is_sorted_by(|one, other| one < other) {
             self.wrong
                 .push(format!("the ids do not rise: {numbers:x?}"));

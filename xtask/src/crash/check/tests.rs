@@ -1,4 +1,5 @@
 use super::*;
+use crate::crash::calls::PREAMBLE;
 use crate::crash::journal::{Deed, Outcome};
 use crate::crash::read::Message;
 
@@ -266,18 +267,151 @@ fn a_title_that_nobody_gave_is_a_violation() {
 #[test]
 fn a_conversation_without_all_of_its_own_events_is_a_violation() {
     let mut of = begun(Dialect::OpenHands);
-    let first = item(1, Kind::User);
-    add(&mut of, std::slice::from_ref(&first), Some(DONE));
-    let mut seen = shown(&[first]);
+    say(&mut of, 1);
+    let mut seen = shown(&[item(1, Kind::User)]);
     seen.active = true;
     seen.openhands[0].id = RowId::Number(2);
-    let event = |number| Row {
+    seen.openhands
+        .splice(0..0, [event(0, "loading"), event(1, "system")]);
+    complains(&mut of.clone(), &seen, "its own events are");
+    seen.openhands.push(event(3, "change_agent_state"));
+    is_content(&mut of, &seen);
+}
+
+fn event(number: u64, text: &str) -> Row {
+    Row {
         id: RowId::Number(number),
         kind: Kind::Event,
-        text: String::new(),
+        text: text.to_owned(),
+    }
+}
+
+/// Something that is said to an agent, and acknowledged.
+fn say(of: &mut Conversation, number: u32) {
+    let deed = Deed::Say(item(number, Kind::User));
+    of.step += 1;
+    of.send(&deed);
+    of.learn(&deed, DONE);
+}
+
+fn echo(number: u32) -> Item {
+    let text = format!("{PREAMBLE}{}", item(number, Kind::User).text.held);
+    Item::new(Kind::Assistant, canary(number), text)
+}
+
+/// Two messages to an agent and an answer, with these numbers, and with these events of its own.
+fn numbered(numbers: [u64; 3], answer: Item, events: &[(u64, &str)]) -> Seen {
+    let items = [item(1, Kind::User), item(2, Kind::User), answer];
+    let mut seen = shown(&items);
+    for (row, number) in seen.openhands.iter_mut().zip(numbers) {
+        row.id = RowId::Number(number);
+    }
+    let events = events.iter().map(|(number, text)| event(*number, text));
+    seen.openhands.extend(events);
+    seen.openhands.sort_by_key(|row| match row.id {
+        RowId::Number(number) => number,
+        RowId::Whole(_) | RowId::Decimal(_) | RowId::None => 0,
+    });
+    seen
+}
+
+/// The second message comes while the agent is running.
+fn answered(answer: Item, events: &[(u64, &str)]) -> Seen {
+    numbered([5, 7, 8], answer, events)
+}
+
+fn twice_said() -> Conversation {
+    let mut of = begun(Dialect::OpenAi);
+    say(&mut of, 1);
+    say(&mut of, 2);
+    of
+}
+
+const BOTH: &[(u64, &str)] = &[(6, "running"), (9, "awaiting_user_input")];
+
+#[test]
+fn what_is_said_may_be_answered_together_and_stays_so() {
+    for number in [1, 2] {
+        let mut of = twice_said();
+        is_content(&mut of, &answered(echo(number), BOTH));
+        is_content(&mut of, &answered(echo(number), BOTH));
+        let other = answered(echo(3 - number), BOTH);
+        complains(&mut of.clone(), &other, "its own events are");
+        let none = shown(&[item(1, Kind::User), item(2, Kind::User)]);
+        complains(&mut of, &none, "its own events are");
+    }
+}
+
+#[test]
+fn what_was_not_answered_before_a_restart_never_is() {
+    let mut of = twice_said();
+    let none = shown(&[item(1, Kind::User), item(2, Kind::User)]);
+    is_content(&mut of, &none);
+    complains(&mut of, &answered(echo(2), BOTH), "its own events are");
+}
+
+#[test]
+fn an_answer_that_was_heard_is_there() {
+    let mut of = twice_said();
+    of.agent.heard.push((8, echo(2).text.held));
+    is_content(&mut of.clone(), &answered(echo(2), BOTH));
+    let none = shown(&[item(1, Kind::User), item(2, Kind::User)]);
+    complains(&mut of, &none, "heard were [\"8 ");
+}
+
+#[test]
+fn an_answer_of_an_agent_has_a_beginning_and_an_end() {
+    for (events, complaint) in [
+        (&BOTH[1..], "has no beginning"),
+        (&BOTH[..1], "has no end"),
+        (&[(6, "running"), (10, "awaiting_user_input")], "is \"await"),
+        (&[(6, "running"), (9, "error")], "is \"error\""),
+    ] {
+        complains(&mut twice_said(), &answered(echo(2), events), complaint);
+    }
+}
+
+#[test]
+fn an_answer_echoes_what_was_said_last() {
+    let both_first = |answer| {
+        let events = &[(7, "running"), (9, "awaiting_user_input")];
+        numbered([5, 6, 8], answer, events)
     };
-    seen.openhands.splice(0..0, [event(0), event(1)]);
-    complains(&mut of.clone(), &seen, "its own events are [0, 1]");
-    seen.openhands.extend([event(3), event(4)]);
+    is_content(&mut twice_said(), &both_first(echo(2)));
+    complains(
+        &mut twice_said(),
+        &both_first(echo(1)),
+        "echoes something else",
+    );
+    let mut changed = echo(2);
+    changed.text.held.push('!');
+    complains(
+        &mut twice_said(),
+        &answered(changed, BOTH),
+        "echoes something else",
+    );
+}
+
+#[test]
+fn an_event_of_an_agent_that_is_lost_is_a_violation() {
+    let mut of = begun(Dialect::OpenAi);
+    say(&mut of, 1);
+    let mut seen = shown(&[item(1, Kind::User)]);
+    is_content(&mut of.clone(), &seen);
+    // The kill has interrupted the turn.
+    seen.openhands.push(event(6, "running"));
     is_content(&mut of, &seen);
+    seen.openhands.pop();
+    complains(&mut of, &seen, "were [\"6 running\"]");
+}
+
+#[test]
+fn a_dialect_that_tells_another_dialogue_is_a_violation() {
+    let mut seen = answered(echo(2), BOTH);
+    seen.coze.pop();
+    complains(
+        &mut twice_said(),
+        &seen,
+        "coze and OpenAI tell another dialogue",
+    );
 }

@@ -50,7 +50,7 @@ async fn create(call: Call) -> Reply {
     let mut draft = TurnDraft::new(app, target, ask.input.clone());
     draft.instructions = ask.instructions(draft.app.instructions.as_deref());
     draft.native = chat::native(&ask.meta_data);
-    draft.item_name = |_, id| convert::decimal(id);
+    draft.item_name = Some(|_, id| convert::decimal(id));
     let bot = draft.app.id;
     let turn = call.service.start_turn(&who, draft).await?;
     let conversation = match known {

@@ -60,6 +60,9 @@ pub enum TurnTarget {
 /// for the client if there are any.
 pub type Closing = fn(TurnState, Option<&str>) -> ItemContent;
 
+/// Writes an item's id as a dialect does.
+pub type ItemName = fn(&ItemKind, ItemId) -> String;
+
 /// A turn that a client wants.
 #[derive(Clone, Debug)]
 pub struct TurnDraft {
@@ -84,9 +87,10 @@ pub struct TurnDraft {
     pub keeps_pieces: bool,
     /// What the dialect keeps with it.
     pub native: Option<Native>,
-    /// How the dialect writes an item's id. An item of the output that gets another id when it is stored
-    /// than it was announced with (somebody else has added one meanwhile) keeps this as its alias.
-    pub item_name: fn(&ItemKind, ItemId) -> String,
+    /// How the dialect writes an item's id, where it tells clients those of the output before that is stored. An
+    /// item that gets another id when it is stored than it was announced with (somebody else has added one
+    /// meanwhile) keeps this as its alias.
+    pub item_name: Option<ItemName>,
     /// Whatever belongs to no turn and comes after this item waits for an answer: the model reads it last,
     /// behind the answers that were given meanwhile.
     pub unread_after: Option<u64>,
@@ -109,7 +113,7 @@ impl TurnDraft {
             needs_tool_outputs: false,
             keeps_pieces: false,
             native: None,
-            item_name: |_, id| id.hex(),
+            item_name: None,
             unread_after: None,
             closing: None,
         }

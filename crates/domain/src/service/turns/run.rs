@@ -9,12 +9,12 @@ use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{ATTEMPTS_MAX, Service};
-use super::Closing;
 use super::log::{Teller, TurnEnd};
 use super::output::{Output, Stop};
+use super::{Closing, ItemName};
 use crate::fault::Chain;
-use crate::ids::{ConversationId, ItemId, TurnId};
-use crate::model::{ItemKind, NewItem, Principal, TurnFailure, TurnRecord, TurnState, Usage};
+use crate::ids::{ConversationId, TurnId};
+use crate::model::{NewItem, Principal, TurnFailure, TurnRecord, TurnState, Usage};
 use crate::store::{Batch, StoreError, Write};
 use crate::upstream::{ModelError, ModelRequest, ModelStream};
 
@@ -32,7 +32,7 @@ pub(super) struct Run {
     /// What was stored of it when it began; none if it is not stored.
     pub(super) record: Option<Box<TurnRecord>>,
     pub(super) keeps_pieces: bool,
-    pub(super) item_name: fn(&ItemKind, ItemId) -> String,
+    pub(super) item_name: Option<ItemName>,
     pub(super) closing: Option<Closing>,
     pub(super) request: ModelRequest,
     pub(super) teller: Teller,
@@ -179,7 +179,9 @@ impl Service {
                 item.id = self.new_id();
             }
             for (item, known) in output.iter_mut().zip(&announced) {
-                item.alias = Some((run.item_name)(&known.content.kind, known.id));
+                item.alias = run
+                    .item_name
+                    .map(|name| name(&known.content.kind, known.id));
             }
         }
         Err(StoreError::IdClash)

@@ -129,7 +129,7 @@ async fn draft(call: &Call, who: &Principal, request: &mut Request) -> Result<Tu
             dialect: OpenAi::NAME.to_owned(),
             json: native,
         }),
-        item_name: item::name,
+        item_name: Some(item::name),
         ..TurnDraft::new(chosen.app, target, input)
     })
 }
