@@ -67,10 +67,11 @@ pub(super) fn reported(error: &str) -> ModelError {
         None if is("type", "invalid_request_error") || is("type", "BadRequestError") => 400,
         None => return Cause::Reported.into(),
     };
-    match of_status(status, None, &[]) {
-        ModelError::Refused { status, .. } => refusal(status, &error),
-        meant => meant,
+    let meant = of_status(status, None, &[]);
+    if matches!(meant, ModelError::Refused { .. }) {
+        return refusal(status, &error);
     }
+    meant
 }
 
 /// What a server says of a request. Some say so of our own key, and quote it: that is no matter of the
