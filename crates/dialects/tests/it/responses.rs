@@ -914,3 +914,21 @@ async fn silence_is_broken_by_comments_that_no_client_reads() {
     );
     assert_eq!(stage.get(&path).await.text(), told);
 }
+
+#[tokio::test]
+async fn references_do_not_make_of_a_small_body_more_than_a_large_one() {
+    let stage = Stage::new().await;
+    let first = stage.create(&json!({"input": "x".repeat(6 << 20)})).await;
+    let path = format!("/responses/{}/input_items", id(&first));
+    let asked = id(&stage.get(&path).await.json()["data"][0]);
+    let body = |count: usize, previous: Option<&Value>| {
+        let reference = json!({"type": "item_reference", "id": asked});
+        json!({"input": vec![reference; count], "previous_response_id": previous, "truncation": "auto"})
+    };
+    for previous in [Some(&first["id"]), None] {
+        let twice = stage.create(&body(2, previous)).await;
+        assert_eq!(twice["status"], "completed");
+        let (status, message) = stage.refused(&body(3, previous)).await;
+        assert_eq!(status, 413, "{message}");
+    }
+}

@@ -317,6 +317,42 @@ async fn a_turn_that_is_not_stored_ends_with_the_conversation_that_it_reads() {
 }
 
 #[tokio::test]
+async fn a_turn_ends_with_any_turn_of_the_chain_that_it_reads() {
+    let stage = Stage::new();
+    for is_stored in [true, false] {
+        let first = stage.ask(ALONE, "one", "1").await.turn;
+        let after = |turn: TurnId| TurnTarget::Alone {
+            previous: Some(turn.into()),
+        };
+        let second = stage.ask(after(first), "two", "2").await.turn;
+        let answer = stage.answer();
+        let third = if is_stored {
+            after(second)
+        } else {
+            TurnTarget::Unstored {
+                previous: Some(second.into()),
+                conversation: None,
+            }
+        };
+        let mut stream = stage.start(third, "three").await;
+        assert_eq!(stage.asked(), ["one", "1", "two", "2", "three"]);
+        let at = stage.service.now();
+        let deleted = stage.service.delete_turn(&stage.who, first.into(), at);
+        assert!(deleted.await.unwrap().is_some());
+        // The model is not asked again, nor listened to.
+        answer.closed().await;
+        let end = stream.end().await.unwrap();
+        // What is stored elsewhere stays there.
+        assert_eq!(
+            (end.state, end.is_deleted),
+            (TurnState::Cancelled, !is_stored)
+        );
+        let found = stage.service.turn(&stage.who, stream.turn.into()).await;
+        assert_eq!(found.is_ok(), is_stored);
+    }
+}
+
+#[tokio::test]
 async fn items_that_others_add_meanwhile_leave_an_answer_the_ids_that_it_was_announced_with() {
     let stage = Stage::new();
     let of = stage.conversation().await;

@@ -1,6 +1,7 @@
 //! A question in the words of OpenAI's chat completions, as most servers understand them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use parlance_domain::Role;
 use parlance_domain::json::Json;
@@ -334,7 +335,9 @@ fn tools<'a>(
             (all(), Some(choice))
         }
         Some(ToolChoice::Allowed { required, names }) => {
-            let allowed = tools.iter().filter(|tool| names.contains(&tool.name));
+            // Both lists are as long as a client likes.
+            let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+            let allowed = tools.iter().filter(|tool| names.contains(&*tool.name));
             let choice = if *required { "required" } else { "auto" };
             (allowed.map(Tool::of).collect(), word(choice))
         }

@@ -48,10 +48,7 @@ pub(super) fn of_status(status: u16, retry_after: Option<Duration>, body: &[u8])
         429 => ModelError::Busy { retry_after },
         503 if retry_after.is_some() => ModelError::Busy { retry_after },
         408 => Cause::Status(status).into(),
-        400..=499 => ModelError::Refused {
-            status,
-            said: words(&serde_json::from_slice(body).unwrap_or_default()),
-        },
+        400..=499 => refusal(status, &serde_json::from_slice(body).unwrap_or_default()),
         _ => Cause::Status(status).into(),
     }
 }
@@ -70,11 +67,22 @@ pub(super) fn reported(error: &str) -> ModelError {
         None if is("type", "invalid_request_error") || is("type", "BadRequestError") => 400,
         None => return Cause::Reported.into(),
     };
-    let mut meant = of_status(status, None, &[]);
-    if let ModelError::Refused { said, .. } = &mut meant {
-        *said = words(&error);
+    let meant = of_status(status, None, &[]);
+    if matches!(meant, ModelError::Refused { .. }) {
+        return refusal(status, &error);
     }
     meant
+}
+
+/// What a server says of a request. Some say so of our own key, and quote it: that is no matter of the
+/// client's.
+fn refusal(status: u16, error: &Value) -> ModelError {
+    let is = |name: &str, word: &str| error_field(error, name).is_some_and(|value| value == word);
+    if is("code", "invalid_api_key") || is("type", "authentication_error") {
+        return Cause::Key(status).into();
+    }
+    let said = words(error);
+    ModelError::Refused { status, said }
 }
 
 /// The field of an error, be it the error itself or around it.

@@ -17,6 +17,26 @@ const TURNS_MAX: usize = 100;
 /// Most turns that are searched for an item which a body names without saying where it is.
 const NEARBY_TURNS_MAX: u32 = 64;
 
+/// Most bytes that the items have which one body names: a name is short, and can be given many times.
+const COPIED_BYTES_MAX: usize = 16 << 20;
+
+/// How much of that is left.
+struct Room(usize);
+
+impl Room {
+    /// Makes place for a copy.
+    fn take(&mut self, item: Item) -> Result<Item, Error> {
+        let native = item.content.native.as_ref();
+        let bytes =
+            item.content.payload.text().len() + native.map_or(0, |native| native.json.text().len());
+        let too_large = || Fault::BodyTooLarge {
+            bytes_max: u64::try_from(COPIED_BYTES_MAX).unwrap_or(u64::MAX),
+        };
+        self.0 = self.0.checked_sub(bytes).ok_or_else(too_large)?;
+        Ok(item)
+    }
+}
+
 /// Where the items are that a body can name.
 #[derive(Clone, Copy)]
 pub(in crate::openai) enum Place {
@@ -28,15 +48,17 @@ pub(in crate::openai) enum Place {
     None,
 }
 
-/// The items to add: new ones as they are, references as copies of what they name.
+/// The items to add: new ones as they are, references as copies of what they name. [`Fault::BodyTooLarge`] if
+/// the copies are too much for one body.
 pub(in crate::openai) async fn resolve(
     call: &Call,
     who: &Principal,
     place: Place,
     given: Vec<Given>,
 ) -> Result<Vec<ItemDraft>, Failure> {
+    let mut room = Room(COPIED_BYTES_MAX);
     let mut named = match place {
-        Place::Chain(last) => in_chain(call, who, last, &given).await?,
+        Place::Chain(last) => in_chain(call, who, last, &given, &mut room).await?,
         Place::Conversation(_) | Place::None => Vec::new(),
     };
     let mut drafts = Vec::with_capacity(given.len());
@@ -46,13 +68,16 @@ pub(in crate::openai) async fn resolve(
                 let found = find(call, who, of, &id).await;
                 // The path does not say which one is missing.
                 let found = found.map_err(|error| item_missing(error, &id))?;
-                found.content.into()
+                room.take(found)?.content.into()
             }
             (Given::Reference(id), Place::Chain(_) | Place::None) => {
                 let at = named.iter().position(|(named, _)| *named == id);
                 let found = match at {
                     Some(at) => Some(named.swap_remove(at).1),
-                    None => nearby(call, who, &id).await?,
+                    None => match nearby(call, who, &id).await? {
+                        Some(found) => Some(room.take(found)?),
+                        None => None,
+                    },
                 };
                 found.ok_or_else(|| item_not_kept(&id))?.content.into()
             }
@@ -80,6 +105,7 @@ async fn in_chain(
     who: &Principal,
     last: Ref<TurnId>,
     given: &[Given],
+    room: &mut Room,
 ) -> Result<Vec<(String, Item)>, Error> {
     let names = given.iter().filter_map(|given| match given {
         Given::Reference(id) => Some(id.clone()),
@@ -101,7 +127,7 @@ async fn in_chain(
         let mut left = Vec::new();
         for id in missing {
             match find(call, &owner, turn.conversation.into(), &id).await {
-                Ok(item) => found.push((id, item)),
+                Ok(item) => found.push((id, room.take(item)?)),
                 Err(Error {
                     fault: Fault::NotFound(_),
                     ..

@@ -1,5 +1,7 @@
 //! The tools of a request: functions, which the client runs itself. Those that the vendor runs are refused.
 
+use std::collections::BTreeSet;
+
 use parlance_domain::upstream::{FunctionTool, ToolChoice};
 use parlance_domain::{Error, Json, Reason};
 use serde_json::{Map, Value, json};
@@ -261,6 +263,8 @@ fn object_choice(map: &Map<String, Value>, tools: &Tools) -> Result<ToolChoice, 
 fn allowed(fields: &Fields<'_>, tools: &Tools) -> Result<Vec<String>, Failure> {
     let given = shape::array(fields, "tools", "an array of objects")?;
     let given = given.ok_or_else(|| fields.error("tools", Reason::Missing))?;
+    // Both lists are as long as a body allows.
+    let offered: BTreeSet<&str> = tools.functions.iter().map(|tool| &*tool.name).collect();
     let mut names = Vec::with_capacity(given.len());
     for (at, tool) in given.iter().enumerate() {
         let at = format!("tool_choice.tools[{at}]");
@@ -274,7 +278,9 @@ fn allowed(fields: &Fields<'_>, tools: &Tools) -> Result<Vec<String>, Failure> {
             return Err(refused(&inside, tool_type));
         }
         let name = inside.required_string("name")?;
-        known(tools, name)?;
+        if !offered.contains(name) {
+            return Err(not_offered(name));
+        }
         names.push(name.to_owned());
     }
     if names.is_empty() {
@@ -288,8 +294,12 @@ fn known(tools: &Tools, name: &str) -> Result<(), Failure> {
     if tools.functions.iter().any(|tool| tool.name == name) {
         return Ok(());
     }
+    Err(not_offered(name))
+}
+
+fn not_offered(name: &str) -> Failure {
     let said = format!("Tool choice '{name}' not found in 'tools' parameter.");
-    Err(Face::bad(said).param("tool_choice").into())
+    Face::bad(said).param("tool_choice").into()
 }
 
 #[cfg(test)]

@@ -50,6 +50,25 @@ pub(super) struct Past {
     held: Vec<ItemContent>,
 }
 
+/// What a turn reads that is not where it is stored.
+pub(super) struct Source {
+    pub(super) realm: Realm,
+    pub(super) conversation: ConversationId,
+    /// What is missing, to whoever asks, if it is deleted.
+    pub(super) missing: Noun,
+}
+
+impl Source {
+    /// The error of the one who asks, where this could not be read.
+    pub(super) fn lost(&self, error: Error) -> Error {
+        if error.fault == Fault::NotFound(Noun::Conversation) {
+            Fault::NotFound(self.missing).into()
+        } else {
+            error
+        }
+    }
+}
+
 /// Where a page of what was said is read.
 struct Stretch {
     realm: Realm,
@@ -181,18 +200,23 @@ impl Service {
         Ok((conversation.id, conversation.next_seq))
     }
 
-    /// Adds what a turn said and was asked, and all that came before it, wherever that is.
+    /// Adds what a turn said and was asked, and all that came before it, wherever that is: `reads` says where.
     pub(super) async fn add_chain(
         &self,
         who: &Principal,
         last: &Turn,
         past: &mut Past,
+        reads: &mut Vec<Source>,
     ) -> Result<(), Error> {
         let mut turn = last.clone();
         for _ in 0..CONTEXT_TURNS_MAX {
             let stretch = Stretch::up_to(&turn);
             match self.add_stretch(who, &stretch, past).await {
-                Ok(()) => {}
+                Ok(()) => reads.push(Source {
+                    realm: turn.realm(),
+                    conversation: turn.conversation,
+                    missing: Noun::PreviousTurn,
+                }),
                 // Deleted meanwhile, or before: what was erased is not there to be read.
                 Err(Error {
                     fault: Fault::NotFound(Noun::Conversation),

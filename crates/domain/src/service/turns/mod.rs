@@ -26,7 +26,7 @@ use crate::model::{App, ItemContent, ItemKind, Native, Principal, Realm, TurnRec
 use crate::store::{Batch, Outcome, Write};
 use crate::upstream::{FunctionTool, ModelOptions, ModelRequest};
 
-use context::{Past, text_tokens};
+use context::{Past, Source, text_tokens};
 use run::Run;
 
 pub use context::Overflow;
@@ -128,8 +128,8 @@ struct Start {
     who: Principal,
     /// The conversation's next sequence number, as it was when the past was read.
     read_up_to: Option<u64>,
-    /// The conversation that is read, where nothing is stored.
-    reads: Option<ConversationId>,
+    /// What is read and is not where the turn is stored.
+    reads: Vec<Source>,
 }
 
 /// What a model is to be asked.
@@ -267,7 +267,7 @@ impl Service {
             batch: Batch::default(),
             who: who.clone(),
             read_up_to: None,
-            reads: None,
+            reads: Vec::new(),
         };
         let mut record = TurnRecord {
             model: model.to_owned(),
@@ -289,7 +289,9 @@ impl Service {
                 id
             }
             TurnTarget::Alone { previous } => {
-                record.previous = self.add_previous(who, *previous, past).await?;
+                record.previous = self
+                    .add_previous(who, *previous, past, &mut start.reads)
+                    .await?;
                 start.who = who.in_realm(Realm::LoneTurns);
                 start.read_up_to = Some(0);
                 // A conversation to itself, of the same bits: its key is the turn's alone.
@@ -303,9 +305,14 @@ impl Service {
                 previous,
                 conversation,
             } => {
-                self.add_previous(who, *previous, past).await?;
+                self.add_previous(who, *previous, past, &mut start.reads)
+                    .await?;
                 if let Some(of) = conversation {
-                    start.reads = Some(self.add_conversation(who, *of, past).await?.0);
+                    start.reads.push(Source {
+                        realm: who.realm,
+                        conversation: self.add_conversation(who, *of, past).await?.0,
+                        missing: Noun::Conversation,
+                    });
                 }
                 return Ok(start);
             }
@@ -326,13 +333,14 @@ impl Service {
         who: &Principal,
         previous: Option<Ref<TurnId>>,
         past: &mut Past,
+        reads: &mut Vec<Source>,
     ) -> Result<Option<TurnId>, Error> {
         let Some(previous) = previous else {
             return Ok(None);
         };
         let found = self.store().turn(who, previous).await.map_err(fault)?;
         let found = found.ok_or(Fault::NotFound(Noun::PreviousTurn))?;
-        self.add_chain(who, &found, past).await?;
+        self.add_chain(who, &found, past, reads).await?;
         Ok(Some(found.id))
     }
 
@@ -346,7 +354,10 @@ impl Service {
         let entered = start.turn;
         // Entered first, so that whoever deletes the conversation at once finds the turn.
         let turns = &self.inner.turns;
-        let (cancelled, teller) = turns.enter(entered, asker.clone(), draft.app.id, start.reads);
+        let reads = start.reads.iter().map(|read| read.conversation).collect();
+        let is_stored = !start.batch.writes.is_empty();
+        let owner = asker.clone();
+        let (cancelled, teller) = turns.enter(entered, owner, draft.app.id, reads, is_stored);
         let stored = match self.store_start(&asker, &mut start).await {
             Ok(stored) => stored,
             Err(error) => {
@@ -384,11 +395,13 @@ impl Service {
 
     /// Stores that a turn begins, unless nothing of it is stored.
     async fn store_start(&self, asker: &Principal, start: &mut Start) -> Result<Stored, Error> {
+        // Whoever deletes what is read finds the turn from here on; whoever has done so before is found here.
+        for read in &start.reads {
+            let who = asker.in_realm(read.realm);
+            let found = self.conversation(&who, read.conversation.into()).await;
+            found.map_err(|error| read.lost(error))?;
+        }
         if start.batch.writes.is_empty() {
-            if let Some(read) = start.reads {
-                // Whoever deletes it from here on finds the turn; whoever has done so before is found here.
-                self.conversation(asker, read.into()).await?;
-            }
             return Ok(Stored {
                 conversation: None,
                 input: Vec::new(),

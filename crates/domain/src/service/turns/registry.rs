@@ -19,7 +19,7 @@ pub(in crate::service) struct Registry {
 #[derive(Default)]
 struct Turns {
     by_id: BTreeMap<TurnId, Running>,
-    /// Those that are not stored, by the conversation that they read.
+    /// By the conversations that they read and are not stored in.
     readers: BTreeSet<(ConversationId, TurnId)>,
 }
 
@@ -29,8 +29,10 @@ struct Running {
     app: AppId,
     token: CancellationToken,
     log: Arc<Log>,
-    /// The conversation that it reads and is not stored in.
-    reads: Option<ConversationId>,
+    /// The conversations that it reads and is not stored in.
+    reads: Vec<ConversationId>,
+    /// Whether it is stored, somewhere else.
+    is_stored: bool,
 }
 
 impl Running {
@@ -38,6 +40,16 @@ impl Running {
     fn forget(&self) {
         self.log.forget();
         self.token.cancel();
+    }
+
+    /// What it reads is deleted. Nothing of that is sent any more; what it has said until then is its own,
+    /// unless it is kept nowhere.
+    fn lose_source(&self) {
+        if self.is_stored {
+            self.token.cancel();
+        } else {
+            self.forget();
+        }
     }
 
     /// Whether `who` may stop it: the same rule that says who sees a conversation.
@@ -58,7 +70,8 @@ impl Registry {
         turn: TurnId,
         owner: Principal,
         app: AppId,
-        reads: Option<ConversationId>,
+        reads: Vec<ConversationId>,
+        is_stored: bool,
     ) -> (CancellationToken, Teller) {
         let (token, (log, teller)) = (CancellationToken::new(), Log::new());
         let entry = Running {
@@ -67,9 +80,11 @@ impl Registry {
             token: token.clone(),
             log,
             reads,
+            is_stored,
         };
         self.with(|turns| {
-            turns.readers.extend(reads.map(|of| (of, turn)));
+            let reads = entry.reads.iter().map(|of| (*of, turn));
+            turns.readers.extend(reads);
             turns.by_id.insert(turn, entry);
         });
         (token, teller)
@@ -80,6 +95,10 @@ impl Registry {
         if turn != now {
             self.with(|turns| {
                 if let Some(entry) = turns.by_id.remove(&turn) {
+                    for of in &entry.reads {
+                        turns.readers.remove(&(*of, turn));
+                        turns.readers.insert((*of, now));
+                    }
                     turns.by_id.insert(now, entry);
                 }
             });
@@ -89,7 +108,7 @@ impl Registry {
     pub(super) fn leave(&self, turn: TurnId) {
         self.with(|turns| {
             let entry = turns.by_id.remove(&turn);
-            if let Some(of) = entry.and_then(|entry| entry.reads) {
+            for of in entry.into_iter().flat_map(|entry| entry.reads) {
                 turns.readers.remove(&(of, turn));
             }
         });
@@ -110,7 +129,7 @@ impl Registry {
         self.with(|turns| {
             for (_, turn) in turns.readers.range(every) {
                 if let Some(turn) = turns.by_id.get(turn) {
-                    turn.forget();
+                    turn.lose_source();
                 }
             }
         });

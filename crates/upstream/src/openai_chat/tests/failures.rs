@@ -91,6 +91,32 @@ async fn a_server_that_wants_a_longer_pause_is_busy_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_server_says_of_our_key_is_not_given_whatever_its_status() {
+    for error in [
+        json!({"message": "Incorrect API key: hush", "code": "invalid_api_key"}),
+        json!({"message": "Incorrect API key: hush", "type": "authentication_error"}),
+        json!({"message": "hush", "type": "invalid_request_error", "code": "invalid_api_key"}),
+    ] {
+        let event = json!({"error": error}).to_string();
+        let streamed = Script::steps([Step::Raw(format!("data: {event}\n\n"))]);
+        let server = ModelServer::start().await;
+        server.script(streamed);
+        let events = said(&model(&server), &asks("go")).await.expect("a stream");
+        let in_stream = events.into_iter().find_map(Result::err);
+        let refused = Script {
+            error: Some(error),
+            ..Script::fails(400)
+        };
+        let (at_once, count) = fails([refused]).await;
+        assert_eq!(count, 1);
+        for meant in [in_stream.expect("an error"), at_once] {
+            assert!(matches!(meant, ModelError::Down(Some(_))), "{meant:?}");
+            assert!(!failure(&meant).contains("hush"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_is_given_with_the_servers_words_and_not_tried_again() {
     let error =
         json!({"message": "your secret text is too long", "code": "context_length_exceeded"});
