@@ -226,6 +226,7 @@ impl Erasure {
             return Ok(());
         };
         let project = self.what.project;
+        self.service.inner.turns.forget_unstored(project, &user);
         for key in self.service.keys_of(project, &user).await? {
             let write = AdminWrite::RetireKey {
                 project,

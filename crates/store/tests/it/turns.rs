@@ -11,8 +11,8 @@ use parlance_domain::model::{
     Turn, TurnFailure, TurnQuery, TurnState,
 };
 use parlance_domain::service::{
-    ConversationDraft, Half, ItemDraft, Ports, TurnDraft, TurnEnd, TurnEvent, TurnStream,
-    TurnTarget,
+    ConversationDraft, EraseOrder, Half, ItemDraft, Ports, TurnDraft, TurnEnd, TurnEvent,
+    TurnStream, TurnTarget,
 };
 use parlance_domain::tasks::Tasks;
 use parlance_domain::upstream::{
@@ -548,4 +548,32 @@ async fn pieces_are_kept_where_that_is_wanted() {
         turns.push(stage.turn(stream.turn).await.record.pieces);
     }
     assert_eq!(turns, [vec![], vec![vec![1, 2, 2]]]);
+}
+
+#[tokio::test]
+async fn whoever_erases_a_user_stops_the_users_turns_that_are_stored_nowhere() {
+    let stage = Stage::new();
+    let (hers, his) = (stage.answer(), stage.answer());
+    let unstored = TurnTarget::Unstored {
+        previous: None,
+        conversation: None,
+    };
+    let mut her_stream = stage.start(unstored.clone(), "one").await;
+    say(&hers, "secret");
+    her_stream.next().await;
+    let bob = samples::principal("bob");
+    let draft = stage.draft(unstored, "two");
+    let mut his_stream = stage.service.start_turn(&bob, draft).await.unwrap();
+    say(&his, "fine");
+    let order = EraseOrder {
+        project: samples::PROJECT,
+        user: stage.who.user.clone(),
+        unchanged_for: None,
+    };
+    stage.service.erase(&order).finish().await.unwrap();
+    let end = her_stream.end().await.unwrap();
+    assert!(end.is_deleted && end.output.is_empty());
+    hers.closed().await;
+    drop(his);
+    assert_eq!(his_stream.end().await.unwrap().text(), "fine");
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::{Log, Reader, Teller};
 use crate::ids::{AppId, ConversationId, Id, Ref, TurnId};
-use crate::model::Principal;
+use crate::model::{Principal, ProjectId, User};
 use crate::sync::Mutex;
 
 /// The turns that are running in this process.
@@ -130,6 +130,19 @@ impl Registry {
             for (_, turn) in turns.readers.range(every) {
                 if let Some(turn) = turns.by_id.get(turn) {
                     turn.lose_source();
+                }
+            }
+        });
+    }
+
+    /// Stops all turns of a user that are stored nowhere: those that are end with where they are.
+    pub(in crate::service) fn forget_unstored(&self, project: ProjectId, user: &User) {
+        self.with(|turns| {
+            for turn in turns.by_id.values() {
+                let is_theirs =
+                    turn.owner.project == project && turn.owner.user.as_ref() == Some(user);
+                if is_theirs && !turn.is_stored {
+                    turn.forget();
                 }
             }
         });
