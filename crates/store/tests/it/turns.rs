@@ -265,6 +265,19 @@ async fn what_continues_a_turn_in_a_conversation_reads_what_that_turn_could() {
 }
 
 #[tokio::test]
+async fn what_continues_a_turn_reads_no_further_back_than_that_turn_could() {
+    let stage = Stage::new();
+    let of = stage.conversation().await;
+    stage.ask(TurnTarget::Existing(of.into()), "one", "1").await;
+    let cleared = stage.service.start_section(&stage.who, of.into()).await;
+    cleared.unwrap();
+    let two = stage.ask(TurnTarget::Existing(of.into()), "two", "2").await;
+    assert_eq!(stage.asked(), ["two"]);
+    stage.ask(after(two.turn), "three", "3").await;
+    assert_eq!(stage.asked(), ["two", "2", "three"]);
+}
+
+#[tokio::test]
 async fn a_turn_that_is_not_stored_reads_and_leaves_nothing() {
     let stage = Stage::new();
     let of = stage.conversation().await;

@@ -74,7 +74,7 @@ struct Stretch {
     realm: Realm,
     conversation: ConversationId,
     within: SeqRange,
-    /// Only this section, unless none.
+    /// Only this section; the last of what is there if none.
     section: Option<SectionId>,
     /// Items from here on count only if they are of this turn.
     own: Option<(u64, TurnId)>,
@@ -261,18 +261,17 @@ impl Service {
             within: stretch.within,
             ..ItemQuery::first(Order::NewestFirst, ITEMS_AT_ONCE)
         };
-        let mut read = 0;
+        let (mut section, mut read) = (stretch.section, 0);
         loop {
             let page = self
                 .items(&who, stretch.conversation.into(), &query)
                 .await?;
-            for item in &page.rows {
-                if stretch.section.is_some_and(|own| own != item.section) {
+            for item in page.rows.iter().filter(|item| stretch.has(item)) {
+                // Where none is named it is that of what was said last.
+                if *section.get_or_insert(item.section) != item.section {
                     return Ok(());
                 }
-                if stretch.has(item) {
-                    past.add_item(item)?;
-                }
+                past.add_item(item)?;
             }
             read += page.rows.len();
             let last = page.rows.last().filter(|_| page.has_more);

@@ -5,8 +5,11 @@
 //! is read by the next turn there is.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::super::items::{Appended, ItemDraft};
 use super::super::{Service, fault};
@@ -98,13 +101,12 @@ impl Service {
     fn answer_all(self, who: Principal, conversation: ConversationId) {
         self.tasks().clone().spawn(async move {
             while let Some(asked) = self.inner.waiting.get(conversation) {
-                match self.answer(&who, conversation, &asked).await {
-                    Ok(())
-                    | Err(Error {
-                        fault: Fault::NotFound(Noun::Conversation),
-                        ..
-                    }) => {}
-                    Err(error) => {
+                // After a defect, whose message the panic hook has written, what comes next is answered.
+                let answered = AssertUnwindSafe(self.answer(&who, conversation, &asked));
+                match answered.catch_unwind().await {
+                    Ok(Ok(())) | Err(_) => {}
+                    Ok(Err(error)) if error.fault == Fault::NotFound(Noun::Conversation) => {}
+                    Ok(Err(error)) => {
                         tracing::warn!(error = %Chain(&error), "could not answer what was said");
                     }
                 }
