@@ -51,6 +51,12 @@ impl Model for Models {
         configured.chain(Echo.models()).collect()
     }
 
+    fn model(&self, name: &str) -> Option<ModelInfo> {
+        let mut configured = self.configured.iter().map(|(info, _)| info);
+        let found = configured.find(|info| info.name == name).cloned();
+        found.or_else(|| Echo.model(name))
+    }
+
     async fn chat(&self, model: &str, body: Json) -> Result<RawAnswer, ModelError> {
         match self.find(model)? {
             Found::Configured(model) => model.chat(&body).await,

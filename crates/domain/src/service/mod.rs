@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Timestamp};
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{Id, IdSource, TurnId};
+use crate::model::Principal;
 use crate::notary::Notary;
 use crate::receipt_log::LogHead;
 use crate::store::{Batch, Outcome, Store, StoreError, Write};
@@ -158,10 +159,16 @@ impl Service {
 
     /// Applies a batch. Where an id of it turns out to be taken or not to rise, new ones are given
     /// and it is tried again.
-    async fn apply(
+    async fn apply(&self, who: &Principal, batch: &mut Batch) -> Result<Vec<Outcome>, StoreError> {
+        self.apply_renewing(who, batch, |_| {}).await
+    }
+
+    /// The same; `renewed` is given the batch each time that it has new ids.
+    async fn apply_renewing(
         &self,
-        who: &crate::model::Principal,
+        who: &Principal,
         batch: &mut Batch,
+        renewed: impl Fn(&mut Batch) + Send + Sync,
     ) -> Result<Vec<Outcome>, StoreError> {
         let mut attempt = 0;
         loop {
@@ -174,6 +181,7 @@ impl Service {
                 result => return result,
             }
             self.renew_ids(batch);
+            renewed(batch);
         }
     }
 
@@ -218,6 +226,15 @@ impl Service {
                 item.id = self.new_id();
             }
         }
+    }
+}
+
+/// The error of one who has named `noun`, where the conversation that it is in is not there.
+fn missing_instead(error: Error, noun: Noun) -> Error {
+    if error.fault == Fault::NotFound(Noun::Conversation) {
+        Fault::NotFound(noun).into()
+    } else {
+        error
     }
 }
 

@@ -58,17 +58,6 @@ pub(super) struct Source {
     pub(super) missing: Noun,
 }
 
-impl Source {
-    /// The error of the one who asks, where this could not be read.
-    pub(super) fn lost(&self, error: Error) -> Error {
-        if error.fault == Fault::NotFound(Noun::Conversation) {
-            Fault::NotFound(self.missing).into()
-        } else {
-            error
-        }
-    }
-}
-
 /// Where a page of what was said is read.
 struct Stretch {
     realm: Realm,

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::conversations::ConversationDraft;
 use super::items::ItemDraft;
-use super::{Service, fault};
+use super::{Service, fault, missing_instead};
 use crate::clock::Timestamp;
 use crate::fault::{Chain, Error, Fault, Noun};
 use crate::ids::{ConversationId, ConversationRef, Id, ItemId, Ref, TurnId};
@@ -156,8 +156,9 @@ impl Service {
     /// [`Fault::NotFound`] of the conversation, or of the turn that it continues; `ConversationBusy` if one
     /// is running there.
     pub async fn start_turn(&self, who: &Principal, draft: TurnDraft) -> Result<TurnStream, Error> {
-        let tokens_max = self.tokens_to_read(&draft);
-        let (question, start) = self.prepare(who, &draft, tokens_max).await?;
+        let model = self.model_name(&draft.app, draft.model.as_deref());
+        let tokens_max = self.tokens_to_read(&model, &draft);
+        let (question, start) = self.prepare(who, &draft, model, tokens_max).await?;
         let (begun, begins) = oneshot::channel();
         let (service, who) = (self.clone(), who.clone());
         // From here on in a task of its own: a client that goes away between the commit and the
@@ -166,8 +167,8 @@ impl Service {
             let (run, started) = service.begin_turn(who, draft, question, start).await;
             // Whoever asked may be gone; the turn is run all the same.
             drop(begun.send(started));
-            if let Some(run) = run {
-                service.run_turn(run).await;
+            if let Some((run, request)) = run {
+                service.run_turn(run, request).await;
             }
         });
         begins.await.unwrap_or_else(|_| Err(Fault::Internal.into()))
@@ -175,8 +176,9 @@ impl Service {
 
     /// About how many tokens a turn's model would be given to read.
     pub async fn count_tokens(&self, who: &Principal, draft: &TurnDraft) -> Result<u64, Error> {
+        let model = self.model_name(&draft.app, draft.model.as_deref());
         // All of it, whether or not a model can read it.
-        let (question, _) = self.prepare(who, draft, u64::MAX).await?;
+        let (question, _) = self.prepare(who, draft, model, u64::MAX).await?;
         let request = &question.request;
         let instructions = request.instructions.as_deref().map_or(0, text_tokens);
         let messages: u64 = request.messages.iter().map(context::tokens).sum();
@@ -199,9 +201,9 @@ impl Service {
         &self,
         who: &Principal,
         draft: &TurnDraft,
+        model: String,
         tokens_max: u64,
     ) -> Result<(Question, Start), Error> {
-        let model = self.model_name(&draft.app, draft.model.as_deref());
         let mut past = Past::new(tokens_max, draft.overflow).with_unread(draft.unread_after);
         past.add_input(&draft.input)?;
         let start = self.read_past(who, draft, &model, &mut past).await?;
@@ -239,9 +241,8 @@ impl Service {
     }
 
     /// How much a model can read, so that there is room left to answer.
-    fn tokens_to_read(&self, draft: &TurnDraft) -> u64 {
-        let model = self.model_name(&draft.app, draft.model.as_deref());
-        let context = self.inner.ports.model.model(&model);
+    fn tokens_to_read(&self, model: &str, draft: &TurnDraft) -> u64 {
+        let context = self.inner.ports.model.model(model);
         let context = context.and_then(|model| model.context_tokens);
         let context = context.unwrap_or(CONTEXT_TOKENS_DEFAULT);
         let answer = draft.options.output_tokens_max.unwrap_or(context / 8);
@@ -350,7 +351,7 @@ impl Service {
         draft: TurnDraft,
         mut question: Question,
         mut start: Start,
-    ) -> (Option<Run>, Result<TurnStream, Error>) {
+    ) -> (Option<(Run, ModelRequest)>, Result<TurnStream, Error>) {
         let entered = start.turn;
         // Entered first, so that whoever deletes the conversation at once finds the turn.
         let turns = &self.inner.turns;
@@ -386,11 +387,10 @@ impl Service {
             keeps_pieces: draft.keeps_pieces,
             item_name: draft.item_name,
             closing: draft.closing,
-            request: question.request,
             teller,
             cancelled,
         };
-        (Some(run), Ok(stream))
+        (Some((run, question.request)), Ok(stream))
     }
 
     /// Stores that a turn begins, unless nothing of it is stored.
@@ -399,7 +399,7 @@ impl Service {
         for read in &start.reads {
             let who = asker.in_realm(read.realm);
             let found = self.conversation(&who, read.conversation.into()).await;
-            found.map_err(|error| read.lost(error))?;
+            found.map_err(|error| missing_instead(error, read.missing))?;
         }
         if start.batch.writes.is_empty() {
             return Ok(Stored {

@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{ATTEMPTS_MAX, Service};
+use super::super::Service;
 use super::log::{Teller, TurnEnd};
 use super::output::{Output, Stop};
 use super::{Closing, ItemName};
@@ -34,7 +34,6 @@ pub(super) struct Run {
     pub(super) keeps_pieces: bool,
     pub(super) item_name: Option<ItemName>,
     pub(super) closing: Option<Closing>,
-    pub(super) request: ModelRequest,
     pub(super) teller: Teller,
     pub(super) cancelled: CancellationToken,
 }
@@ -50,8 +49,8 @@ struct Answer {
 }
 
 impl Service {
-    pub(super) async fn run_turn(&self, run: Run) {
-        if AssertUnwindSafe(self.run_to_its_end(&run))
+    pub(super) async fn run_turn(&self, run: Run, request: ModelRequest) {
+        if AssertUnwindSafe(self.run_to_its_end(&run, request))
             .catch_unwind()
             .await
             .is_err()
@@ -65,14 +64,14 @@ impl Service {
         self.inner.turns.leave(run.turn);
     }
 
-    async fn run_to_its_end(&self, run: &Run) {
+    async fn run_to_its_end(&self, run: &Run, request: ModelRequest) {
         let mut answer = Answer::default();
         let stopping = self.tasks().stopping();
         let state = tokio::select! {
             biased;
             () = run.cancelled.cancelled() => TurnState::Cancelled,
             () = stopping.cancelled() => TurnState::Failed(TurnFailure::Interrupted),
-            state = self.ask(run, &mut answer) => state,
+            state = self.ask(run, request, &mut answer) => state,
         };
         answer.output.finish(&run.teller, state);
         let end = self.finish(run, state, answer).await;
@@ -81,8 +80,8 @@ impl Service {
         run.teller.end(end);
     }
 
-    async fn ask(&self, run: &Run, answer: &mut Answer) -> TurnState {
-        match self.inner.ports.model.answer(run.request.clone()).await {
+    async fn ask(&self, run: &Run, request: ModelRequest, answer: &mut Answer) -> TurnState {
+        match self.inner.ports.model.answer(request).await {
             Ok(stream) => self.listen(run, stream, answer).await,
             Err(error) => failed(run.turn, error, answer),
         }
@@ -149,42 +148,40 @@ impl Service {
                 record.pieces = run.teller.pieces();
             }
         }
-        let announced: Vec<NewItem> = end.output.iter().map(|item| NewItem::clone(item)).collect();
-        let mut output = announced.clone();
+        let announced = std::mem::take(&mut end.output);
+        let mut output: Vec<NewItem> = announced.iter().map(|item| NewItem::clone(item)).collect();
         output.extend(run.closing.map(|close| NewItem {
             id: self.new_id(),
             alias: None,
             content: close(end.state, end.error.as_deref()),
         }));
-        for _ in 0..ATTEMPTS_MAX {
-            let write = Write::FinishTurn {
-                conversation,
-                turn: run.turn,
-                state: end.state,
-                usage: end.usage,
-                record: record.clone(),
-                output: output.clone(),
-                at: end.at,
-            };
-            let result = self.store().apply(&run.who, &Batch::of(write)).await;
-            let Err(StoreError::StaleItemId { last }) = result else {
-                output.truncate(announced.len());
-                end.output = output.into_iter().map(Arc::new).collect();
-                return result.map(drop);
-            };
-            // Somebody has added an item since these began, and ids rise with their places. Clients know
-            // them by the ids that they were announced with.
-            self.ids().advance_past(last);
-            for item in &mut output {
-                item.id = self.new_id();
+        let mut batch = Batch::of(Write::FinishTurn {
+            conversation,
+            turn: run.turn,
+            state: end.state,
+            usage: end.usage,
+            record,
+            output,
+            at: end.at,
+        });
+        // Where somebody has added an item since these began, their ids would not rise with the places any
+        // more. Clients know them by the ids that they were announced with.
+        let renewed = |batch: &mut Batch| {
+            for write in &mut batch.writes {
+                if let Write::FinishTurn { output, .. } = write {
+                    for (item, known) in output.iter_mut().zip(&announced) {
+                        let name = |name: ItemName| name(&known.content.kind, known.id);
+                        item.alias = run.item_name.map(name);
+                    }
+                }
             }
-            for (item, known) in output.iter_mut().zip(&announced) {
-                item.alias = run
-                    .item_name
-                    .map(|name| name(&known.content.kind, known.id));
-            }
+        };
+        self.apply_renewing(&run.who, &mut batch, renewed).await?;
+        if let Some(Write::FinishTurn { output, .. }) = batch.writes.pop() {
+            let told = output.into_iter().take(announced.len());
+            end.output = told.map(Arc::new).collect();
         }
-        Err(StoreError::IdClash)
+        Ok(())
     }
 
     /// Goes on trying to record that a turn has failed, since the conversation takes no other before.

@@ -1,16 +1,13 @@
 //! Turns that are stored: reading, following, stopping and forgetting them.
 
 use super::super::conversations::Deleted;
-use super::super::{Service, fault};
+use super::super::{ATTEMPTS_MAX, Service, fault, missing_instead};
 use super::TurnStream;
 use crate::clock::Timestamp;
 use crate::fault::{Conflict, Error, Fault, Noun};
 use crate::ids::{ConversationId, Id, Ref, TurnId};
 use crate::model::{Item, ItemQuery, Page, Principal, SeqRange, Turn, TurnQuery, TurnState};
 use crate::store::Write;
-
-/// How often a turn that is to be forgotten is stopped first, if another begins each time.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// The two halves of a turn's items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,13 +58,8 @@ impl Service {
             ..query.clone()
         };
         let who = who.in_realm(turn.realm());
-        match self.items(&who, turn.conversation.into(), &query).await {
-            Err(Error {
-                fault: Fault::NotFound(Noun::Conversation),
-                ..
-            }) => Err(Fault::NotFound(Noun::Turn).into()),
-            page => page,
-        }
+        let page = self.items(&who, turn.conversation.into(), &query).await;
+        page.map_err(lost)
     }
 
     /// What a turn says, from its beginning on, if it is running here.
@@ -126,6 +118,7 @@ impl Service {
                 .await;
             return deleted.map(Some).map_err(lost);
         }
+        // Another may begin each time that one is stopped.
         for _ in 0..ATTEMPTS_MAX {
             self.cancel_turn(who, found.id.into()).await?;
             let write = Write::RemoveTurn {
@@ -146,9 +139,5 @@ impl Service {
 
 /// A conversation that went away meanwhile took the turn with it.
 fn lost(error: Error) -> Error {
-    if error.fault == Fault::NotFound(Noun::Conversation) {
-        Fault::NotFound(Noun::Turn).into()
-    } else {
-        error
-    }
+    missing_instead(error, Noun::Turn)
 }
