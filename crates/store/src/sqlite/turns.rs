@@ -7,7 +7,7 @@ use parlance_domain::ids::Ref;
 use parlance_domain::limits::PAGE_BYTES_MAX;
 use parlance_domain::model::{Order, Page, Turn, TurnQuery, TurnRecord, TurnState, Usage};
 use parlance_domain::store::StoreError;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Rows, params};
 
 use super::apply::Scope;
 use super::list::between;
@@ -141,7 +141,7 @@ impl Reader<'_> {
             Order::NewestFirst => sql::TURNS_FALLING,
         })?;
         let who = &self.who;
-        let mut rows = select.query(params![
+        let rows = select.query(params![
             who.project,
             ids.low,
             ids.high,
@@ -149,17 +149,9 @@ impl Reader<'_> {
             who.app,
             app
         ])?;
-        let mut found = Reading::of(count_max);
-        while let Some(row) = rows.next()? {
-            if !found.takes(row)? {
-                break;
-            }
-            // Without its key it is gone, though this transaction still sees its row.
-            if let Some(sealer) = self.sealer(read_key_ref(row, COLUMNS)?)? {
-                found.turns.push(self.open_turn(&sealer, turn_row(row)?)?);
-            }
-        }
-        Ok(found)
+        self.read_turns(rows, count_max, |row| {
+            self.sealer(read_key_ref(row, COLUMNS)?)
+        })
     }
 
     /// The turns of one conversation.
@@ -175,14 +167,26 @@ impl Reader<'_> {
             Order::OldestFirst => sql::TURNS_WITHIN_RISING,
             Order::NewestFirst => sql::TURNS_WITHIN_FALLING,
         })?;
-        let mut rows =
-            select.query(params![of.project, of.conversation, ids.low, ids.high, app])?;
+        let rows = select.query(params![of.project, of.conversation, ids.low, ids.high, app])?;
+        self.read_turns(rows, count_max, |_| Ok(Some(sealer.clone())))
+    }
+
+    /// Turns until there are enough of them; `sealer` gives what opens a row.
+    fn read_turns(
+        &self,
+        mut rows: Rows<'_>,
+        count_max: usize,
+        sealer: impl Fn(&Row<'_>) -> Result<Option<Sealer>, Trouble>,
+    ) -> Result<Reading, Trouble> {
         let mut found = Reading::of(count_max);
         while let Some(row) = rows.next()? {
             if !found.takes(row)? {
                 break;
             }
-            found.turns.push(self.open_turn(sealer, turn_row(row)?)?);
+            // Without its key it is gone, though this transaction still sees its row.
+            if let Some(sealer) = sealer(row)? {
+                found.turns.push(self.open_turn(&sealer, turn_row(row)?)?);
+            }
         }
         Ok(found)
     }

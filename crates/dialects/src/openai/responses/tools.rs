@@ -58,22 +58,32 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<Tools, Failure> {
     let mut tools = Tools::default();
     let given = shape::array(fields, "tools", "an array of tools")?;
     for (at, tool) in given.into_iter().flatten().enumerate() {
-        let at = format!("tools[{at}]");
-        let Value::Object(map) = tool else {
-            return Err(error::wrong_type(&at, "an object", tool));
-        };
-        let prefix = format!("{at}.");
-        let inside = Fields::inside(map, &prefix);
-        let tool_type = inside.required_string("type")?;
-        if tool_type != "function" {
-            return Err(refused(&inside, tool_type));
-        }
-        shape::only(map, &prefix, FUNCTION_FIELDS)?;
-        let (function, echo) = function(map, &inside)?;
+        let (function, echo) = of_function(tool, &format!("tools[{at}]"), |map, inside| {
+            shape::only(map, &inside.name(""), FUNCTION_FIELDS)?;
+            function(map, inside)
+        })?;
         tools.functions.push(function);
         tools.echo.push(echo);
     }
     Ok(tools)
+}
+
+/// Reads what has to be a tool that is a function; `at` is its place.
+fn of_function<T>(
+    tool: &Value,
+    at: &str,
+    read: impl FnOnce(&Map<String, Value>, &Fields<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let Value::Object(map) = tool else {
+        return Err(error::wrong_type(at, "an object", tool));
+    };
+    let prefix = format!("{at}.");
+    let inside = Fields::inside(map, &prefix);
+    let tool_type = inside.required_string("type")?;
+    if tool_type != "function" {
+        return Err(refused(&inside, tool_type));
+    }
+    read(map, &inside)
 }
 
 /// A tool that the vendor runs, or that there is not.
@@ -267,21 +277,13 @@ fn allowed(fields: &Fields<'_>, tools: &Tools) -> Result<Vec<String>, Failure> {
     let offered: BTreeSet<&str> = tools.functions.iter().map(|tool| &*tool.name).collect();
     let mut names = Vec::with_capacity(given.len());
     for (at, tool) in given.iter().enumerate() {
-        let at = format!("tool_choice.tools[{at}]");
-        let Value::Object(map) = tool else {
-            return Err(error::wrong_type(&at, "an object", tool));
-        };
-        let prefix = format!("{at}.");
-        let inside = Fields::inside(map, &prefix);
-        let tool_type = inside.required_string("type")?;
-        if tool_type != "function" {
-            return Err(refused(&inside, tool_type));
+        let name = of_function(tool, &format!("tool_choice.tools[{at}]"), |_, inside| {
+            Ok(inside.required_string("name")?.to_owned())
+        })?;
+        if !offered.contains(name.as_str()) {
+            return Err(not_offered(&name));
         }
-        let name = inside.required_string("name")?;
-        if !offered.contains(name) {
-            return Err(not_offered(name));
-        }
-        names.push(name.to_owned());
+        names.push(name);
     }
     if names.is_empty() {
         return Err(Error::invalid("tool_choice.tools", Reason::Blank).into());
